@@ -1,0 +1,78 @@
+# The developer's whole vocabulary: run, test, lint, types, bench, lock, clean.
+#
+#   make run                  set up what is missing, start everything on this machine, show a first prediction
+#   make run PARTS="serve"    only these parts
+#   make test                 set up what is missing, run the test suite (ARGS="tests/serve -k health" for a piece)
+#
+# A fresh machine needs Python 3.11 or newer and make. PYTHON=/path/to/python3 chooses the interpreter.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS ?=
+ARGS ?=
+CODE := $(patsubst %/__init__.py,%,$(wildcard */__init__.py))
+
+.PHONY: help run test lint types bench lock clean
+
+help:
+	@sed -n '2,7s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.installed-run
+	@exec $(BIN)/wheeltapper run $(if $(strip $(PARTS)),--parts "$(PARTS)")
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy --strict $(CODE)
+
+# Every benchmark is one module with a main; each writes its own table.
+bench: $(VENV)/.installed-test
+	@set -e; for module in benchmarks/[a-z]*.py; do echo "== $$module"; $(BIN)/python "$$module" $(ARGS); done
+
+# The lock pins torch without the "+cpu" of a CPU wheel: where only the ordinary wheel is to be had, that one serves.
+lock: $(VENV)/.installed-test
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --strip-extras --allow-unsafe --all-extras \
+	    --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --output-file requirements.lock.new pyproject.toml
+	@{ echo "# Constraints: every version that all extras together resolve to, on Linux and Python 3.11."; \
+	   echo "# Made by 'make lock' (pip-compile over pyproject.toml with --all-extras); do not edit."; \
+	   echo "# Used as: pip install -c requirements.lock -e '.[dev,train]': each extra installs only its own part."; \
+	   sed -E -e '/^(#.*)?$$/d' -e 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.new; } > requirements.lock
+	@rm requirements.lock.new
+
+# What can be made again: the environment and caches. Recordings, answers and models under data/ and artifacts/ stay.
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# A stamp is written last, so that an interrupted installation starts again. Installing is editable: changed code needs
+# no new one, changed requirements do.
+$(VENV)/.installed-run: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing Wheeltapper into $(VENV) (only this once; about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e . || { \
+	    echo "The installation failed (the reason stands above). Is the package index reachable? Then run make again." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml requirements.lock | $(BIN)/python
+	@echo "Installing Wheeltapper with everything that its tests need into $(VENV) (only this once; torch is large) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,train,postgres]' || { \
+	    echo "The installation failed (the reason stands above). Is the package index reachable? Then run make again." >&2; exit 1; }
+	@touch $@ $(VENV)/.installed-run
+
+# Each candidate is tried, not only looked up: a name on the path may be a shim without an interpreter behind it, and
+# Debian's python3 comes without ensurepip. 3.11 first: that is what the lock was made with.
+$(BIN)/python:
+	@for candidate in $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14; do \
+	    if "$$candidate" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	        echo "Creating $(VENV) with $$("$$candidate" --version) ($$(command -v "$$candidate")) ..."; \
+	        rm -rf $(VENV); exec "$$candidate" -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "No Python 3.11 or newer with the venv module was found. Install one (Debian, Ubuntu: apt install python3 \
+	python3-venv), or name yours: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1
