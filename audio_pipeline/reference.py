@@ -65,12 +65,14 @@ class Reference:
         str[R], `type/section`, empty = unknown.
     domains
         str[R], `source`, `target` or empty = unknown.
+    splits
+        str[R], the data set's own `train` or `test`, or empty; not the held-out rule, which goes by group.
     groups
         str[R], recording group ids.
     starts_s, ends_s
         float64[R], the window within its clip, seconds.
     levels_db
-        float64[R], the window's level, dB relative to full scale.
+        float64[R], level of the whole clip, RMS in dB of full scale.
     encoder_name, encoder_sha256
         What made the vectors.
     sha256
@@ -83,6 +85,7 @@ class Reference:
     paths: NDArray[np.str_]
     machines: NDArray[np.str_]
     domains: NDArray[np.str_]
+    splits: NDArray[np.str_]
     groups: NDArray[np.str_]
     starts_s: NDArray[np.float64]
     ends_s: NDArray[np.float64]
@@ -224,6 +227,7 @@ def read_reference(folder: Path, encoder_sha256: str | None = None) -> Reference
         paths=np.array(columns["path"], dtype=np.str_),
         machines=np.array(columns["machine"], dtype=np.str_),
         domains=np.array(columns["domain"], dtype=np.str_),
+        splits=np.array(columns["split"], dtype=np.str_),
         groups=np.array(columns["group"], dtype=np.str_),
         starts_s=np.array(columns["start_s"], dtype=np.float64),
         ends_s=np.array(columns["end_s"], dtype=np.float64),
@@ -297,13 +301,12 @@ def _clips_csv(reference: Reference) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CLIP_COLUMNS)
-    splits = np.where(reference.held_out, "held_out", "train")  # for people: is_held_out() is the rule
     columns = (
         reference.clips,
         reference.paths,
         reference.machines,
         reference.domains,
-        splits,
+        reference.splits,
         reference.groups,
         reference.starts_s,
         reference.ends_s,

@@ -37,6 +37,7 @@ def reference(rows: int = 4, dimensions: int = 3) -> Reference:
         paths=np.array([f"halle 3, süd/{n}\n.wav" for n in numbers]),
         machines=np.array(["fan/id_00", ""] * rows)[:rows],
         domains=np.array(["source", ""] * rows)[:rows],
+        splits=np.array(["train", ""] * rows)[:rows],
         groups=np.array([f"fan/id_00/{n}" for n in numbers]),
         starts_s=numbers * 5.0,
         ends_s=numbers * 5.0 + 10.0,
