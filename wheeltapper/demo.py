@@ -18,8 +18,7 @@ from typing import Any
 
 import typer
 
-from audio_pipeline.artifacts import ModelStore, find_encoder
-from audio_pipeline.encoder import read_manifest
+from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.errors import WheeltapperError
 from audio_pipeline.reference import CLIPS, MANIFEST
 from wheeltapper.parts import open_local
@@ -66,7 +65,7 @@ def is_demo(data: Path) -> bool:
         return False
 
 
-def first_prediction(address: str, key: str, artifacts: Path) -> None:
+def first_prediction(address: str, key: str) -> None:
     """Send a broken and a healthy demo clip to `/predict` and explain the answers.
 
     Parameters
@@ -75,21 +74,19 @@ def first_prediction(address: str, key: str, artifacts: Path) -> None:
         Of the service, `http://host:port`.
     key
         Bearer key; needed where the service listens to other machines too.
-    artifacts
-        Folder that the service's encoder is in.
 
     Raises
     ------
     WheeltapperError
         The service did not answer as it should.
     """
+    answer: dict[str, Any] = {}
     typer.echo("\nA first prediction: two recordings that the model has never heard, sent to POST /predict.")
     for clip, truth in ((BROKEN, "a broken valve"), (HEALTHY, "the same valve, healthy")):
         answer = predict(address, key, clip, MACHINE)
         typer.echo(f"\n  {shown(clip)} ({truth})")
         typer.echo(textwrap.indent(explain(answer, truth_is_anomaly=clip == BROKEN), "    "))
-    current = ModelStore(artifacts).current()
-    if current and read_manifest(find_encoder(artifacts, current.encoder_sha256)).stand_in:
+    if answer["encoder_stand_in"]:
         typer.echo(
             "\n  The encoder, the network that turns sound into numbers, is a STAND-IN: its wav2vec2 part was never\n"
             "  trained. What it hears it owes to the plain spectrum statistics beside it. Take the verdicts as a\n"
@@ -136,20 +133,25 @@ def explain(answer: dict[str, Any], truth_is_anomaly: bool | None = None) -> str
 
     Examples
     --------
-    >>> print(explain({"anomaly": True, "score": 3.2, "threshold": 2.0, "p_value": 0.03, "sensor": {"findings": []}}))
+    >>> answer = {"anomaly": True, "score": 3.2, "threshold": 2.0, "false_alarm_rate_used": 0.05, "p_value": 0.03}
+    >>> print(explain(answer | {"sensor": {"findings": []}}))
     verdict    ANOMALY
-    score      3.20, alarm above 2.00: the higher, the less it sounds like the healthy recordings
-    p-value    0.030: of 1000 recordings of a healthy machine, at most about 30 sound this odd
+    score      3.20: the higher, the less it sounds like the healthy recordings it learned from
+    threshold  2.00: about 5 in 100 healthy recordings go above it and raise a false alarm
+    p-value    0.030: at most about 30 in 1000 healthy recordings sound this odd
     """
     verdict = "ANOMALY" if answer["anomaly"] else "normal"
     if truth_is_anomaly is not None and truth_is_anomaly != answer["anomaly"]:
         verdict += "  (wrong: such mistakes are what people's answers and more recordings are for)"
-    p = float(answer["p_value"])
+    threshold, rate, p = answer["threshold"], float(answer["false_alarm_rate_used"]), float(answer["p_value"])
     lines = [
         f"verdict    {verdict}",
-        f"score      {answer['score']:.2f}, alarm above {answer['threshold']:.2f}: "
-        "the higher, the less it sounds like the healthy recordings",
-        f"p-value    {p:.3f}: of 1000 recordings of a healthy machine, at most about {1000 * p:.0f} sound this odd",
+        f"score      {answer['score']:.2f}: the higher, the less it sounds like the healthy recordings it learned from",
+        "threshold  none: too few healthy recordings to promise so low a false-alarm rate"
+        if threshold is None
+        else f"threshold  {threshold:.2f}: about {100 * rate:.2g} in 100 healthy recordings go above it and raise a "
+        "false alarm",
+        f"p-value    {p:.3f}: at most about {1000 * p:.0f} in 1000 healthy recordings sound this odd",
     ]
     lines += [f"microphone {finding['message']}" for finding in answer["sensor"]["findings"]]
     return "\n".join(lines)

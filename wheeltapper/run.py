@@ -183,7 +183,7 @@ def greet(settings: Settings) -> None:
         return
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     try:
-        demo.first_prediction(address, key, settings.artifacts_dir)
+        demo.first_prediction(address, key)
     except WheeltapperError as e:
         typer.echo(e.message, err=True)  # the service runs, and is what was asked for
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from audio_pipeline.encoder import DEFAULT_ENCODER, read_manifest
 from audio_pipeline.errors import SettingsError
 from serve.settings import Settings
 from wheeltapper import demo
@@ -77,16 +78,28 @@ def test_listening_everywhere_is_reached_over_loopback() -> None:
     assert address_of(Settings(host="0.0.0.0", api_key="k" * 32, port=8090)) == "http://127.0.0.1:8090"
 
 
+ANSWER = {
+    "anomaly": False,
+    "score": 0.1,
+    "threshold": 1.0,
+    "false_alarm_rate_used": 0.05,
+    "p_value": 0.5,
+    "sensor": {"findings": []},
+}
+
+
 def test_a_wrong_verdict_is_called_wrong() -> None:
-    answer = {"anomaly": False, "score": 0.1, "threshold": 1.0, "p_value": 0.5, "sensor": {"findings": []}}
-    assert "wrong" in demo.explain(answer, truth_is_anomaly=True)
-    assert "wrong" not in demo.explain(answer, truth_is_anomaly=False)
+    assert "wrong" in demo.explain(ANSWER, truth_is_anomaly=True)
+    assert "wrong" not in demo.explain(ANSWER, truth_is_anomaly=False)
+
+
+def test_a_missing_threshold_is_explained() -> None:
+    assert "too few healthy recordings" in demo.explain(ANSWER | {"threshold": None})
 
 
 def test_a_microphone_finding_is_part_of_the_explanation() -> None:
     finding = {"code": "clipping", "message": "3 % of the samples are clipped.", "fatal": False}
-    answer = {"anomaly": True, "score": 2, "threshold": 1, "p_value": 0.1, "sensor": {"findings": [finding]}}
-    assert "3 % of the samples are clipped." in demo.explain(answer)
+    assert "3 % of the samples are clipped." in demo.explain(ANSWER | {"sensor": {"findings": [finding]}})
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -110,10 +123,7 @@ def test_from_nothing_to_a_first_prediction_and_back_to_nothing(tmp_path: Path, 
                 break
         assert "Running." in told, told
         assert "verdict    ANOMALY" in told
-        assert (
-            "STAND-IN" in told
-            or 'stand_in": false' in (demo.DEMO.parents[1] / "artifacts/encoders/default/encoder.json").read_text()
-        )
+        assert ("STAND-IN" in told) == read_manifest(DEFAULT_ENCODER).stand_in
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
             assert answer.status == 200
         children = [int(pid) for pid in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()]
