@@ -276,9 +276,10 @@ def _decode_stream(stream: _Stream, data: bytes, limits: ClipLimits, name: str) 
     if frames < limits.min_s * rate:
         raise TooShort(f"{name} lasts {frames / rate:.3f} s; {limits.min_s:g} s is the least that can be judged.")
     samples = np.concatenate(pieces)
-    _refuse_silence(samples, probe.evidence(), name)
+    evidence = probe.evidence()
+    _refuse_silence(samples, evidence, name)
     samples.flags.writeable = False
-    return Clip(samples, frames / rate, rate, channels, hashlib.sha256(data).hexdigest(), probe.evidence())
+    return Clip(samples, frames / rate, rate, channels, hashlib.sha256(data).hexdigest(), evidence)
 
 
 def _too_long(name: str, limits: ClipLimits) -> TooLong:
@@ -305,7 +306,7 @@ def _refuse_silence(samples: NDArray[np.float32], evidence: SensorEvidence, name
     if float(np.abs(samples).max(initial=0.0)) > SILENCE_PEAK:
         return
     if max(evidence.peak) > SILENCE_PEAK:
-        raise Silent(f"{name} is silent once its channels are mixed: they cancel each other. Send one of them.")
+        raise Silent(f"{name} is silent once mixed to mono at 16 kHz: its channels cancel. Send one of them.")
     raise Silent(f"{name} is silent: no sample is above {SILENCE_PEAK:.0e} of full scale. Is the microphone connected?")
 
 
