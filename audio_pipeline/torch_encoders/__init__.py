@@ -1,1 +1,1 @@
-"""Encoders as torch modules: the parts that need the extra `train`. Nothing on the serving side imports this package."""
+"""Encoders as torch modules: what needs the extra `train`. Nothing on the serving side imports this package."""

@@ -1,4 +1,4 @@
-"""Our own encoder: log-mel front end, transformers' wav2vec2 transformer on top, statistics of both pooled side by side."""
+"""Our own encoder: log-mel front end, transformers' wav2vec2 transformer on top, statistics of both side by side."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from transformers import Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Encoder
 
 from audio_pipeline.encoder import ColumnGroup
-from audio_pipeline.torch_encoders.logmel import BANDS, HOP, SAMPLE_RATE, LogMel
+from audio_pipeline.torch_encoders.logmel import COARSE, FINE, LogMel
 from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
-FRAME_HOP_S = HOP / SAMPLE_RATE
+FRAME_HOP_S = COARSE.hop / COARSE.rate
+EMBEDDING = 128
+"""Columns of the trained part."""
 
 
 def compact_config() -> Wav2Vec2Config:
-    """The shipped encoder's transformer: 3 layers of width 128, 0.7 million parameters."""
+    """The shipped encoder's transformer: 3 layers of width 128."""
     return Wav2Vec2Config(
         hidden_size=128,
         num_hidden_layers=3,
@@ -27,7 +29,7 @@ def compact_config() -> Wav2Vec2Config:
         attention_dropout=0.0,
         activation_dropout=0.0,
         layerdrop=0.0,
-        attn_implementation="eager",
+        attn_implementation="eager",  # type: ignore[call-arg]
     )
 
 
@@ -35,7 +37,8 @@ class MachineEncoder(nn.Module):
     """A wav2vec2 transformer on log-mel frames that keep level and loudness.
 
     wav2vec2's own front end normalises every band over time (`group`) or every frame over bands (`layer`): the first
-    erases a steady fault, the second a click. Here only the clip's own mean is taken off.
+    erases a steady fault, the second a click. Here only the clip's own mean is taken off. The transformer sees two
+    spectra: one fine in time (64 ms windows, up to 8 kHz) and one fine in frequency (256 ms, up to 4 kHz).
 
     Parameters
     ----------
@@ -46,29 +49,43 @@ class MachineEncoder(nn.Module):
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
         self.config = config
-        self.logmel = LogMel()
-        self.project = nn.Linear(BANDS, config.hidden_size)
-        self.transformer = Wav2Vec2Encoder(config)
-        self.pool = StatisticsPool()
+        self.coarse = LogMel(COARSE)
+        self.fine = LogMel(FINE)
+        self.project = nn.Linear(COARSE.bands + FINE.bands, config.hidden_size)
+        self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
+        self.pool = StatisticsPool(POOLINGS)
+        self.embed = nn.Linear(len(POOLINGS) * config.hidden_size, EMBEDDING)
 
-    def hidden(self, logmel: Tensor) -> Tensor:
-        """Log-mel frames float32[batch, T, 128] → hidden states float32[batch, T, hidden_size]."""
-        centred = logmel - logmel.mean(dim=(1, 2), keepdim=True)
-        states: Tensor = self.transformer(self.project(centred)).last_hidden_state
+    def spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples float32[batch, n] → coarse log-mel [batch, T, bands], fine log-mel [batch, T', bands]."""
+        return self.coarse(audio), self.fine(audio)
+
+    def hidden(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Both spectra → hidden states float32[batch, T, hidden_size]."""
+        steps = FINE.hop // COARSE.hop
+        repeated = fine[:, :, None].expand(-1, -1, steps, -1).flatten(1, 2)[:, : coarse.shape[1]]
+        centred = [spectrum - spectrum.mean(dim=(1, 2), keepdim=True) for spectrum in (coarse, repeated)]
+        states: Tensor = self.transformer(self.project(torch.cat(centred, dim=2) / 2)).last_hidden_state
         return states
 
+    def trained(self, hidden: Tensor) -> Tensor:
+        """Hidden states → the trained columns float32[batch, 128]."""
+        columns: Tensor = self.embed(self.pool(hidden))
+        return columns
+
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples float32[batch, n] → (embedding float32[batch, 3 (128 + hidden)], frames float32[batch, T, 128 + hidden])."""
-        logmel = self.logmel(audio)
-        hidden = self.hidden(logmel)
-        return torch.cat([self.pool(logmel), self.pool(hidden)], dim=1), torch.cat([logmel, hidden], dim=2)
+        """Samples float32[batch, n] → embedding float32[batch, 640], frames float32[batch, T, 256]."""
+        coarse, fine = self.spectra(audio)
+        hidden = self.hidden(coarse, fine)
+        embedding = torch.cat([self.pool(coarse), fine.mean(1), self.trained(hidden)], dim=1)
+        return embedding, torch.cat([coarse, hidden], dim=2)
 
     def groups(self) -> tuple[dict[str, ColumnGroup], dict[str, ColumnGroup]]:
         """Columns of the embedding and of the frames, in order."""
-        width = {"logmel": BANDS, "wav2vec2": self.config.hidden_size}
+        statistics = [("logmel", pooling, COARSE.bands) for pooling in POOLINGS]
         return (
-            column_groups([(source, pooling, width[source]) for source in width for pooling in POOLINGS]),
-            column_groups([(source, "none", width[source]) for source in width]),
+            column_groups([*statistics, ("finemel", "mean", FINE.bands), ("wav2vec2", "learned", EMBEDDING)]),
+            column_groups([("logmel", "none", COARSE.bands), ("wav2vec2", "none", self.config.hidden_size)]),
         )
 
 

@@ -25,6 +25,7 @@ class StatisticsPool(nn.Module):
     def __init__(self, poolings: tuple[str, ...] = POOLINGS) -> None:
         super().__init__()
         self.poolings = poolings
+        self.ranks: Tensor
         self.register_buffer("ranks", torch.arange(PEAK_FRAMES, dtype=torch.float32), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
