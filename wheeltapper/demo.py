@@ -26,7 +26,7 @@ from wheeltapper.parts import open_local
 DEMO = Path(__file__).resolve().parent.parent / "data" / "demo"
 REFERENCE = DEMO / "reference"
 BROKEN = DEMO / "clips" / "valve" / "id_00" / "abnormal" / "valve_abnormal_00.flac"
-HEALTHY = DEMO / "clips" / "valve" / "id_00" / "normal" / "valve_normal_00.flac"
+HEALTHY = DEMO / "clips" / "valve" / "id_00" / "normal" / "valve_normal_02.flac"
 MACHINE = "valve/id_00"
 
 
