@@ -31,9 +31,11 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy --strict $(CODE)
 
-# Every benchmark is one module with a main; each writes its own table.
+# Every benchmark is a package under benchmarks/ that runs by itself and writes its own table.
 bench: $(VENV)/.installed-test
-	@set -e; for module in benchmarks/[a-z]*.py; do echo "== $$module"; $(BIN)/python "$$module" $(ARGS); done
+	@set -e; for main in benchmarks/*/__main__.py; do \
+	    name=$$(basename "$$(dirname "$$main")"); echo "=== benchmarks/$$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS); \
+	done
 
 # The lock pins torch without the "+cpu" of a CPU wheel: where only the ordinary wheel is to be had, that one serves.
 lock: $(VENV)/.installed-test
