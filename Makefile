@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARTS ?=
 ARGS ?=
-CODE := $(patsubst %/__init__.py,%,$(wildcard */__init__.py))
+CODE := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
 .PHONY: help run test lint types bench lock clean
 
