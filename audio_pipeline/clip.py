@@ -20,7 +20,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from audio_pipeline.containers import declared_end, ends_mid_stream, foreign_format, with_known_length
+from audio_pipeline.containers import declared_end, ends_mid_stream, foreign_format, is_text, with_known_length
 from audio_pipeline.errors import (
     ClipError,
     EmptyClip,
@@ -58,8 +58,9 @@ class ClipLimits:
     max_bytes
         Size of the file as sent.
     max_decoded_bytes
-        Native channels as float32, counted while decoding. 1 GiB is ten minutes of 9 channels at 48 kHz: what
-        exceeds it within `max_bytes` is a decompression bomb, and would cost many seconds of one core.
+        Native channels as float32, counted while decoding. 512 MiB is ten minutes of stereo at 96 kHz or of
+        8 channels at 27 kHz: what unpacks to more within `max_bytes` has under 3.2 bits a sample, which next to
+        nothing but a decompression bomb has, and would cost a core for seconds.
     min_rate, max_rate
         Samples a second.
     min_channels, max_channels
@@ -69,7 +70,7 @@ class ClipLimits:
     min_s: float = 0.25
     max_s: float = 600.0
     max_bytes: int = 50 * 1024 * 1024
-    max_decoded_bytes: int = 1024 * 1024 * 1024
+    max_decoded_bytes: int = 512 * 1024 * 1024
     min_rate: int = 8_000
     max_rate: int = 192_000
     min_channels: int = 1
@@ -216,6 +217,10 @@ def _open(data: bytes, name: str) -> _Stream:
     try:
         return _Stream(_Source(with_known_length(data)))
     except (soundfile.SoundFileError, ValueError, TypeError) as error:
+        if len(data) > 4 and is_text(data):
+            raise NotAudio(
+                f"{name} is text, no audio. Was a path, a web page or base64 text sent in place of the file's bytes?"
+            ) from None
         raise NotAudio(
             f"{name} cannot be read as audio ({_reason(error)}). Send {_FORMATS}; "
             "if it plays elsewhere, convert it: ffmpeg -i IN -ar 16000 -ac 1 out.flac"
@@ -225,6 +230,8 @@ def _open(data: bytes, name: str) -> _Stream:
 def _reason(error: Exception) -> str:
     """libsndfile's own words, without the Python object in them."""
     text = error.error_string if isinstance(error, soundfile.LibsndfileError) else "no format recognised"
+    if "not a regular file" in text:  # libsndfile's number for what mpg123 gave up on
+        text = "no MP3 frames found"
     return str(text).removeprefix("Error : ").rstrip(".")
 
 
@@ -257,8 +264,10 @@ def _decode_stream(stream: _Stream, data: bytes, limits: ClipLimits, name: str) 
                 f"{name} unpacks to more than {limits.max_decoded_bytes / 2**20:g} MiB of samples, the limit. "
                 "Send fewer channels or a lower rate."
             )
-        if not np.isfinite(block).all():
-            raise NotFinite(f"{name} holds samples that are no numbers (NaN or infinity) near {frames / rate:.1f} s.")
+        finite = np.isfinite(block)
+        if not finite.all():
+            at_s = (frames - len(block) + int(finite.all(axis=1).argmin())) / rate
+            raise NotFinite(f"{name} holds samples that are no numbers (NaN or infinity), the first at {at_s:.3f} s.")
         mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
         last = not len(block)
         piece = mono if resampler is None else resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
@@ -274,7 +283,7 @@ def _decode_stream(stream: _Stream, data: bytes, limits: ClipLimits, name: str) 
             "Copy or record it again, completely."
         )
     if frames < limits.min_s * rate:
-        raise TooShort(f"{name} lasts {frames / rate:.3f} s; {limits.min_s:g} s is the least that can be judged.")
+        raise TooShort(f"{name} lasts {frames / rate:.4g} s; {limits.min_s:g} s is the least that can be judged.")
     samples = np.concatenate(pieces)
     evidence = probe.evidence()
     _refuse_silence(samples, evidence, name)

@@ -59,8 +59,6 @@ def foreign_format(data: bytes) -> str | None:
     # ADTS: twelve sync bits, then a layer field of 00, which no MP3 frame has.
     if len(data) - body > 7 and data[body] == 0xFF and data[body + 1] & 0xF6 == 0xF0:
         return f"raw AAC (ADTS), which cannot be read here. {_CONVERT}"
-    if _looks_like_text(data):
-        return "text, no audio. Was a path, a web page or base64 text sent in place of the file's bytes?"
     return None
 
 
@@ -74,7 +72,14 @@ def _after_id3(data: bytes) -> int:
     return 10 + size
 
 
-def _looks_like_text(data: bytes) -> bool:
+def is_text(data: bytes) -> bool:
+    """Tell whether the file begins like text. Ask after the decoder has refused: a NIST header is text, too.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+    """
     head = data[:1024]
     try:
         # A multi-byte character may be cut at the end of the excerpt: the last three bytes are no evidence.

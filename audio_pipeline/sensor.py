@@ -133,13 +133,14 @@ class SensorProbe:
         if not len(block):
             return
         self._frames += len(block)
-        self._sum += block.sum(axis=0, dtype=np.float64)
-        self._squares += np.einsum("ij,ij->j", block, block, dtype=np.float64)
+        planes = np.ascontiguousarray(block.T)
+        self._sum += planes.sum(axis=1, dtype=np.float64)
+        self._squares += np.einsum("ij,ij->i", planes, planes, dtype=np.float64)
         for tops in self._tops:
-            tops.add(block)
+            tops.add(planes)
         peak = self._peak()
         for channel, holes in enumerate(self._holes):
-            holes.add(block[:, channel], float(peak[channel]))
+            holes.add(planes[channel], float(peak[channel]))
 
     def _peak(self) -> NDArray[np.float64]:
         return np.maximum(self._tops[0].level, self._tops[1].level).astype(np.float64)

@@ -32,15 +32,15 @@ class FlatTops:
         self.near: NDArray[np.int64] = np.zeros(channels, dtype=np.int64)
         self._next: NDArray[np.float32] = np.full(channels, -np.inf, dtype=np.float32)  # largest value below `level`
 
-    def add(self, block: NDArray[np.float32]) -> None:
-        """Take float32[frames, channels]."""
-        top = block.max(axis=0) if self._sign > 0 else -block.min(axis=0)
+    def add(self, planes: NDArray[np.float32]) -> None:
+        """Take float32[channels, frames]."""
+        top = planes.max(axis=1) if self._sign > 0 else -planes.min(axis=1)
         moved = top > self.level
         self._next = np.where(moved, self.level, self._next)
         self.level = np.where(moved, top, self.level)
         self.at[moved] = self.near[moved] = 0
         for channel in np.flatnonzero(top >= 0.95 * self.level):
-            column = block[:, channel] * self._sign
+            column = planes[channel] * self._sign
             high = column[column >= 0.95 * self.level[channel]]
             below = high[high < self.level[channel]]
             self.at[channel] += len(high) - len(below)
