@@ -1,0 +1,1 @@
+"""The HTTP service: predictions, what is remembered of them, and operations."""

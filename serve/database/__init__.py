@@ -1,0 +1,1 @@
+"""What the service remembers: tables, connections, migrations and queries."""

@@ -1,0 +1,55 @@
+"""What a route may ask for, as types that read like words.
+
+    async def predict(request: Request, service: ServiceDep) -> Response: ...
+
+Here: the aliases. Not here: the key, which is asked for before any route is found (`edge`).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from serve.database.predictions import find
+from serve.database.tables import Prediction
+from serve.problems import Refused
+from serve.service import Service
+
+
+def get_service(request: Request) -> Service:
+    """Give the service that this application runs."""
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+
+
+def get_session(service: ServiceDep) -> Iterator[Session]:
+    """Open a session for queries, for as long as the request lasts."""
+    with service.database.read() as session:
+        yield session
+
+
+SessionDep = Annotated[Session, Depends(get_session)]
+
+
+def get_prediction(prediction_id: uuid.UUID, session: SessionDep) -> Prediction:
+    """Find the prediction that the path names.
+
+    Raises
+    ------
+    Refused
+        404: there is none.
+    """
+    found = find(session, prediction_id)
+    if found is None:
+        raise Refused(404, "unknown_prediction", f"There is no prediction {prediction_id}: see GET /predictions.")
+    return found
+
+
+PredictionDep = Annotated[Prediction, Depends(get_prediction)]

@@ -1,0 +1,50 @@
+"""`wheeltapper serve`: the HTTP service, until it is told to stop.
+
+Here: the options and uvicorn's. Not here: the service (`serve`).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from serve.app import create_app
+from serve.settings import load_settings
+
+app = typer.Typer(add_completion=False)
+
+# Longer than a full queue takes: what was taken on is answered, then the process ends.
+_FINISH_S = 60
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; beyond loopback it needs a key.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Threads that decode and score; by default one a processor.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of clips and the embedded database.")] = None,
+    artifacts: Annotated[Path | None, typer.Option(help="Folder of encoders and models.")] = None,
+) -> None:
+    """Start the HTTP service.
+
+    Every option has its environment variable, which it overrides: WHEELTAPPER_HOST, WHEELTAPPER_PORT,
+    WHEELTAPPER_WORKERS, WHEELTAPPER_DATA, WHEELTAPPER_ARTIFACTS; more in serve/settings.py.
+    SIGTERM and Ctrl-C finish what was taken on.
+    """
+    settings = load_settings(host=host, port=port, workers=workers, data_dir=data, artifacts_dir=artifacts)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,  # /metrics counts, and every prediction has its own line
+        log_config=None,
+        timeout_graceful_shutdown=_FINISH_S,
+    )
