@@ -1,7 +1,7 @@
 """What the encoder hears in training: machines, healthy and faulty, somewhere in a noisy hall.
 
-A batch is made of *sites*. A site has one background (real factory recordings, another machine's recording, or
-synthetic factory noise) and one microphone curve; in it stand a few machines, each heard several times healthy and
+A batch is made of *sites*. A site has one background (real factory recordings, another machine's recording, or a hall
+full of synthetic machines) and one microphone curve; in it stand a few machines, each heard several times healthy and
 several times with one fault. Everything follows from the seed and the step's number, so that an interrupted training
 goes on exactly.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from audio_pipeline.pretraining.alterations import Samples, altered, crop
 from audio_pipeline.pretraining.corpus import SAMPLE_RATE, Corpus
-from audio_pipeline.synth import KINDS, Fault, Machine, draw_machine, factory_noise, render
+from audio_pipeline.pretraining.machines import any_machine, sound, with_fault
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,6 @@ class Recipe:
     background_shares: tuple[float, float, float] = (0.5, 0.1, 0.4)
     snr_db: tuple[float, float] = (-18.0, 20.0)
     snr_jitter_db: float = 1.5
-    severity: tuple[float, float] = (0.25, 1.0)
     microphone_db: float = 6.0
 
     @property
@@ -109,11 +108,7 @@ class SceneMaker:
         return Scenes(np.stack(clips), np.array(states), np.array(sites))
 
     def _machines(self, rng: np.random.Generator) -> list[int]:
-        """Different machines of one site; every other site has machines of one kind only."""
-        pool = np.arange(self._recipe.machine_pool)
-        if rng.random() < 0.5:
-            pool = pool[pool % len(KINDS) == rng.integers(len(KINDS))]
-        return [int(m) for m in rng.choice(pool, self._recipe.machines, replace=False)]
+        return [int(m) for m in rng.choice(self._recipe.machine_pool, self._recipe.machines, replace=False)]
 
     def _take(self, machine: int, state: int, take: int) -> Samples:
         key = (machine, state, take)
@@ -126,22 +121,14 @@ class SceneMaker:
     def _record(self, machine: int, state: int, take: int) -> Samples:
         """A recording of 6 s: a machine's identity from its number, a fault from its state, the rest from the take."""
         identity = np.random.default_rng([self._seed, 1, machine])
-        real = identity.random() < self._recipe.real_share and bool(self._corpus.machines)
-        drawn: Machine | int = (
-            int(identity.integers(len(self._corpus.machines)))
-            if real
-            else draw_machine(KINDS[machine % len(KINDS)], identity)
-        )
         ailment = np.random.default_rng([self._seed, 2, machine, state])
         take_rng = np.random.default_rng([self._seed, 3, machine, state, take])
-        if isinstance(drawn, int):
-            samples = crop(self._corpus.machines[drawn][0], int(self._KEPT_S * SAMPLE_RATE), take_rng)
-            return samples if state == 0 else altered(samples, ailment, take_rng)
-        fault = None
-        if state:
-            name = drawn.faults[int(ailment.integers(len(drawn.faults)))]
-            fault = Fault(name, severity=float(ailment.uniform(*self._recipe.severity)))
-        return render(drawn, self._KEPT_S, take_rng, fault).samples
+        if self._corpus.machines and identity.random() < self._recipe.real_share:
+            recording = self._corpus.machines[int(identity.integers(len(self._corpus.machines)))][0]
+            samples = crop(recording, int(self._KEPT_S * SAMPLE_RATE), take_rng)
+            return altered(samples, ailment, take_rng) if state else samples
+        drawn = any_machine(identity)
+        return sound(with_fault(drawn, ailment) if state else drawn, self._KEPT_S, take_rng)
 
     def _background(self, rng: np.random.Generator) -> Callable[[int], Samples]:
         """A site's background: each call gives another stretch of it."""
@@ -162,7 +149,8 @@ class SceneMaker:
     def _hall(self, number: int) -> NDArray[np.int16]:
         if number not in self._halls:
             rng = np.random.default_rng([self._seed, 4, number])
-            self._halls[number] = _to_int16(factory_noise(16.0, rng))
+            machines = [sound(any_machine(rng), 16.0, rng) for _ in range(int(rng.integers(2, 6)))]
+            self._halls[number] = _to_int16(np.sum([unit_power(m) * rng.uniform(0.2, 1) for m in machines], axis=0))
         return self._halls[number]
 
 
