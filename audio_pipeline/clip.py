@@ -40,6 +40,9 @@ SAMPLE_RATE: Final = 16_000
 SILENCE_PEAK: Final = 2.0**-15
 """One step of 16 bits: a clip that never leaves it holds no sound."""
 
+LARGEST_SAMPLE: Final = 2.0**32
+"""Float files are accepted in any integer scale; beyond it lies damage, and float32 overflows in a power spectrum."""
+
 _FORMATS: Final = "WAV, FLAC, OGG, MP3 or AIFF"
 # Values (frames × channels) a block. Fixed, because the resampler's rounding depends on where blocks end.
 _BLOCK_VALUES: Final = 1 << 18
@@ -264,10 +267,13 @@ def _decode_stream(stream: _Stream, data: bytes, limits: ClipLimits, name: str) 
                 f"{name} unpacks to more than {limits.max_decoded_bytes / 2**20:g} MiB of samples, the limit. "
                 "Send fewer channels or a lower rate."
             )
-        finite = np.isfinite(block)
-        if not finite.all():
-            at_s = (frames - len(block) + int(finite.all(axis=1).argmin())) / rate
-            raise NotFinite(f"{name} holds samples that are no numbers (NaN or infinity), the first at {at_s:.3f} s.")
+        usable = np.abs(block) <= LARGEST_SAMPLE  # false for NaN, too
+        if not usable.all():
+            at_s = (frames - len(block) + int(usable.all(axis=1).argmin())) / rate
+            raise NotFinite(
+                f"{name} holds samples that are no numbers (NaN, infinity or beyond {LARGEST_SAMPLE:.0e}), the first at "
+                f"{at_s:.3f} s. Record or convert it again; full scale is ±1."
+            )
         mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
         last = not len(block)
         piece = mono if resampler is None else resampler.resample_chunk(np.ascontiguousarray(mono), last=last)
@@ -310,8 +316,6 @@ def _next_block(stream: _Stream, name: str, at_s: float) -> NDArray[np.float32]:
 
 
 def _refuse_silence(samples: NDArray[np.float32], evidence: SensorEvidence, name: str) -> None:
-    if not np.isfinite(samples).all():
-        raise NotFinite(f"{name} holds samples too large to resample. Scale them to ±1.")
     if float(np.abs(samples).max(initial=0.0)) > SILENCE_PEAK:
         return
     if max(evidence.peak) > SILENCE_PEAK:

@@ -25,6 +25,8 @@ _FOREIGN: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, b"#!AMR", f"AMR, which cannot be read here. {_CONVERT}"),
     (0, b"wvpk", f"WavPack, which cannot be read here. {_CONVERT}"),
     (0, b"MAC ", f"Monkey's Audio, which cannot be read here. {_CONVERT}"),
+    # libsndfile's reader of these prints its errors to standard output, one a block.
+    (0, b"\xf0\x7e", f"a MIDI sample dump, which cannot be read here. {_CONVERT}"),
     (8, b"AVI ", f"an AVI film, which cannot be read here. {_CONVERT}"),
     (8, b"WEBP", "a WebP picture, no audio."),
     (0, b"\x89PNG", "a PNG picture, no audio."),

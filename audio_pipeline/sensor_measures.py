@@ -92,7 +92,7 @@ class Holes:
         if not at or abs(value) >= 0.98 * peak:
             return  # the clip begins with it; or it is a flat top, which is clipping
         before, after = x[max(0, at - self._edge) : at], x[end : end + self._edge]
-        loud = max(16 * STEP, 0.02 * peak)
+        loud = max(16 * STEP, 0.1 * peak)
         # A machine that pauses fades out before or strikes up after; only a lost buffer has sound on both sides.
         if np.abs(before - value).max() >= loud and np.abs(after - value).max() >= loud:
             self.count += 1
@@ -166,8 +166,12 @@ def _hum(power: NDArray[np.float64]) -> tuple[int, int, float]:
 
 
 def _lines(power: NDArray[np.float64], hz: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Power of narrow lines at given frequencies, and which are 15 dB above their surroundings."""
+    """Power of narrow lines at multiples of a frequency, and which stand out: 15 dB, and where they ought to be."""
     centres = np.rint(hz * _SEGMENT / _RATE).astype(np.int64)[:, np.newaxis]
-    line = power[centres + np.arange(-3, 4)]
+    bins = centres + np.arange(-3, 4)
+    line = power[bins]
     around = power[centres + np.concatenate((np.arange(-14, -4), np.arange(5, 15)))]
-    return line.sum(axis=1), line.max(axis=1) > 32 * (np.median(around, axis=1) + 1e-20)
+    loud = line.max(axis=1) > 32 * (np.median(around, axis=1) + 1e-20)
+    # The mains keep their frequency to 0.1 Hz or so; a shaft that turns at nearly the same speed does not.
+    found = (line * bins).sum(axis=1) / (line.sum(axis=1) + 1e-20) * _RATE / _SEGMENT
+    return line.sum(axis=1), loud & (np.abs(found - hz) <= 0.006 * hz)

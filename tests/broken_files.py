@@ -193,6 +193,7 @@ def _bad_samples() -> dict[str, tuple[bytes, str]]:
         "nan_in_channel_8.wav": (float_wav(_with(sound(channels=8), 77, np.nan)), "not_finite"),
         "infinity.wav": (float_wav(_with(sound(), 5000, np.inf)), "not_finite"),
         "minus_infinity.au": (encode(_with(sound(), 0, -np.inf), RATE, "AU", "FLOAT"), "not_finite"),
+        "garbage_floats.wav": (float_wav(_with(sound(), 300, 1e30)), "not_finite"),
         "beyond_float32.wav": (float_wav(sound().astype(np.float64) * 1e300), "not_finite"),
         "silent.wav": (encode(silent, RATE, "WAV", "PCM_16"), "silent"),
         "silent.flac": (encode(silent, RATE, "FLAC"), "silent"),

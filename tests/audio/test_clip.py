@@ -113,9 +113,10 @@ def test_chunks_around_the_data_do_not_matter():
     assert decode(both[:-5]).duration_s == 2.0
 
 
-def test_float_samples_beyond_full_scale_are_kept():
-    clip = decode(encode(sound() * 100, RATE, "WAV", "FLOAT"))
-    assert np.abs(clip.samples).max() > 10
+@pytest.mark.parametrize("scale", [100, 2**15, 2**31])
+def test_float_samples_beyond_full_scale_are_kept(scale):
+    plain, large = (decode(encode(sound() * factor, RATE, "WAV", "FLOAT")) for factor in (1, scale))
+    np.testing.assert_allclose(large.samples, plain.samples * scale, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [0.25, 600.0])
