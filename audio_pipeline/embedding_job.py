@@ -1,7 +1,7 @@
 """The job behind `wheeltapper embed`: recordings in, a reference set out; interruptible, cached, on several threads.
 
 Here: the cache of embedded clips, the pool of workers, what happens to broken and doubled clips. Not here: finding
-recordings (`datasets`), the steps from bytes to vectors (`scoring.embed_clip`), the files written (`reference`), or
+recordings (`datasets`), the steps from bytes to vectors (`embedding`), the files written (`reference`), or
 progress bars (`wheeltapper.commands.embed`).
 
 Threads, not processes: ONNX Runtime, the decoder and numpy release the GIL, so that two threads keep two cores busy
@@ -24,10 +24,10 @@ import numpy as np
 from audio_pipeline.clip import DEFAULT_LIMITS, ClipLimits, decode
 from audio_pipeline.datasets import Recording
 from audio_pipeline.durable import replace_file
+from audio_pipeline.embedding import EmbeddedClip, embed_clip
 from audio_pipeline.encoder import Encoder
 from audio_pipeline.errors import ClipError, DatasetError
 from audio_pipeline.reference import Reference
-from audio_pipeline.scoring import EmbeddedClip, embed_clip
 from audio_pipeline.sensor import check
 from audio_pipeline.windows import HOP_S, WINDOW_S
 

@@ -11,9 +11,9 @@ import pytest
 
 from audio_pipeline.clip import decode, to_wav
 from audio_pipeline.datasets import discover
+from audio_pipeline.embedding import embed_clip, embed_windows
 from audio_pipeline.embedding_job import EmbeddingCache, embed_recordings
 from audio_pipeline.encoder import DEFAULT_ENCODER, Encoder
-from audio_pipeline.scoring import embed_clip, embed_windows
 from audio_pipeline.windows import Window, split
 from tests.pipeline.recordings import fan, write_dataset
 
@@ -44,7 +44,7 @@ def test_a_long_clip_needs_no_more_memory_than_a_few_windows() -> None:
     code = (
         "import resource, sys, numpy as np\n"
         "from audio_pipeline.encoder import DEFAULT_ENCODER, Encoder\n"
-        "from audio_pipeline.scoring import embed_windows\n"
+        "from audio_pipeline.embedding import embed_windows\n"
         "from audio_pipeline.windows import split\n"
         "encoder = Encoder.load(DEFAULT_ENCODER)\n"
         "sound = np.random.default_rng(0).standard_normal(600 * 16_000, dtype=np.float32)\n"

@@ -5,6 +5,7 @@ Here: options, progress bar, report. Not here: the job itself (`audio_pipeline.e
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ def embed(
     out: Annotated[Path, typer.Option("--out", "--data", envvar="WHEELTAPPER_DATA", help="Data folder.")] = DATA,
     artifacts: ArtifactsFolder = ARTIFACTS,
     encoder: Annotated[str, typer.Option(help="Encoder folder under artifacts/encoders, or its sha256.")] = "default",
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Threads.")] = 2,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Threads; by default one a processor.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with code 3 when a recording was skipped.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -63,7 +64,9 @@ def embed(
             progress.update(task, advance=1, rate=f"{rate:.1f} clips/s")
 
         try:
-            result = embed_recordings(recordings, loaded, cache, workers=workers, on_clip=on_clip)
+            result = embed_recordings(
+                recordings, loaded, cache, workers=workers or os.cpu_count() or 1, on_clip=on_clip
+            )
         except KeyboardInterrupt:
             progress.stop()
             errors.print(f"{done} of {len(recordings)} recordings are done and cached in {out / 'cache'}.")
