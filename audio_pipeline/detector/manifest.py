@@ -1,0 +1,122 @@
+"""`model.json`: what a classifier is, what it was made of, and how good it was.
+
+Here: its fields and their checks. Not here: writing it (`artifacts.ModelStore`), filling it (`training`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from audio_pipeline.decision import Calibration
+from audio_pipeline.errors import BrokenArtifact
+
+SCHEMA = 1
+MANIFEST_FILE = "model.json"
+CLASSIFIER_FILE = "classifier.onnx"
+
+
+class _Frozen(BaseModel):
+    # Infinity and NaN are no JSON: an unknown figure is null.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FalseAlarmRate(_Frozen):
+    """Of clips of one window; longer ones reach less low (`decision`)."""
+
+    asked: float
+    reachable: float
+    """The lowest that the calibration rows support."""
+    used: float
+
+
+class FusionMember(_Frozen):
+    """One backend on one group of columns; the score is the highest of all members'."""
+
+    group: str
+    backend: str
+    start: int
+    stop: int
+
+
+class TrainingData(_Frozen):
+    """What the model was made of."""
+
+    reference_sha256: str
+    reference_rows: int
+    production_rows: int
+    normal_rows: int
+    """That trained and calibrated."""
+    anomaly_rows: int
+    """Confirmed faults that the model knows."""
+    held_out_rows: int
+
+
+class ModelManifest(_Frozen):
+    """What `model.json` says. The version is the name of the folder it lies in."""
+
+    schema_version: int = SCHEMA
+    created: str
+    """UTC, ISO 8601."""
+    parent: str | None = None
+    encoder_name: str
+    encoder_sha256: str
+    dimensions: int
+    machines: tuple[str, ...]
+    """In the order of their index in the graph, from 1; 0 is every other machine."""
+    members: tuple[FusionMember, ...]
+    calibration: dict[str, Calibration]
+    """`known`: for a machine of the list; `unknown`: for every other."""
+    calibration_recordings: int
+    false_alarm_rate: FalseAlarmRate
+    thresholds: dict[str, float]
+    """Of clips of one window at the rate used, by the keys of `calibration`: a higher score is an alarm."""
+    metrics: dict[str, Any]
+    """On held-out recordings, with this very graph under ONNX Runtime; null = unknown."""
+    data: TrainingData
+    level_range_db: tuple[float, float] | None = None
+    """Lowest and highest sound level of the reference's clips, RMS in dB of full scale."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures has to know, in sentences."""
+    files: dict[str, str] = {}
+    """Name → sha256."""
+
+    def index(self, machine: str) -> int:
+        """Return a machine's index in the graph, 0 for one that is not in the list."""
+        return self.machines.index(machine) + 1 if machine in self.machines else 0
+
+    def calibration_of(self, machine: str) -> Calibration:
+        """Return the calibration that holds for a machine."""
+        return self.calibration["known" if machine in self.machines else "unknown"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `model.json` holds them."""
+        return self.model_dump(mode="json")
+
+
+def read_manifest(folder: Path) -> ModelManifest:
+    """Read a model's manifest.
+
+    Raises
+    ------
+    BrokenArtifact
+        It is missing or does not hold what it should.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        manifest = ModelManifest.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise BrokenArtifact(
+            f"There is no model in {folder} ({MANIFEST_FILE}: {error.strerror}): name a folder made by "
+            "`wheeltapper train`, or train again."
+        ) from error
+    except (ValueError, ValidationError) as error:
+        raise BrokenArtifact(f"The model's manifest {path} cannot be used: {error}") from error
+    if manifest.schema_version != SCHEMA:
+        raise BrokenArtifact(
+            f"{path} is of schema {manifest.schema_version}, this software reads schema {SCHEMA}: train again."
+        )
+    return manifest
