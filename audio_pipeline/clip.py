@@ -271,8 +271,8 @@ def _decode_stream(stream: _Stream, data: bytes, limits: ClipLimits, name: str) 
         if not usable.all():
             at_s = (frames - len(block) + int(usable.all(axis=1).argmin())) / rate
             raise NotFinite(
-                f"{name} holds samples that are no numbers (NaN, infinity or beyond {LARGEST_SAMPLE:.0e}), the first at "
-                f"{at_s:.3f} s. Record or convert it again; full scale is ±1."
+                f"{name} holds samples that are no numbers (NaN, infinity or beyond {LARGEST_SAMPLE:.0e}), "
+                f"the first at {at_s:.3f} s. Record or convert it again; full scale is ±1."
             )
         mono = block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float64).astype(np.float32)
         last = not len(block)
