@@ -1,7 +1,7 @@
 """Figures of merit: how well scores tell anomalies from normals, per machine, section and domain.
 
-Here: AUC, pAUC, F1, balanced accuracy, precision, recall, and the DCASE Task 2 summary of them. Not here: making the
-scores (`scoring`, `detector`), pictures (`plots`), printing (`wheeltapper.commands.evaluate`).
+Here: AUC, pAUC, F1, balanced accuracy, precision, recall, and the DCASE Task 2 summary of them. Not here: the
+scores themselves (`scoring`, `detector`), pictures (`plots`), printing (`wheeltapper.commands.evaluate`).
 
 A figure that the data do not define (AUC without an anomaly, precision without an alarm) is None, "unknown": never 1.
 """
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+
+from audio_pipeline.reference import Reference
+from audio_pipeline.scoring import Scorer
 
 PARTIAL_AUC_RATE = 0.1  # DCASE Task 2: the ROC curve up to a false-alarm rate of 10 %
 
@@ -82,6 +85,71 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return plain values, undefined figures as None."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What the figures are computed from; one entry a clip.
+
+    Parameters
+    ----------
+    targets, verdicts
+        bool[N], True = anomaly: what it is, what it was called.
+    scores
+        float64[N].
+    machines, domains
+        str[N], empty = unknown.
+    threshold
+        On the scale of the scores.
+    """
+
+    targets: NDArray[np.bool_]
+    verdicts: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+    machines: NDArray[np.str_]
+    domains: NDArray[np.str_]
+    threshold: float
+
+
+def score_clips(scorer: Scorer, rows: Reference) -> ClipScores:
+    """Judge the clips of a reference as the service would, from their vectors.
+
+    Parameters
+    ----------
+    scorer
+        Its encoder made the vectors.
+    rows
+        All windows of some clips, at least one.
+    """
+    _, first, clip_of_row = np.unique(rows.clips, return_index=True, return_inverse=True)
+    order = np.argsort(clip_of_row, kind="stable")
+    windows = np.split(rows.vectors[order], np.cumsum(np.bincount(clip_of_row))[:-1])
+    machines = rows.machines[first]
+    judged = [scorer.judge(vectors, str(machine)) for vectors, machine in zip(windows, machines, strict=True)]
+    return ClipScores(
+        targets=rows.targets[first],
+        verdicts=np.array([judgement.anomaly for judgement in judged], dtype=bool),
+        scores=np.array([judgement.score for judgement in judged], dtype=np.float64),
+        machines=machines,
+        domains=rows.domains[first],
+        threshold=judged[0].threshold,
+    )
+
+
+def evaluate_clips(scorer: Scorer, rows: Reference) -> tuple[Evaluation, ClipScores]:
+    """Judge the clips of a reference and compute their figures."""
+    clips = score_clips(scorer, rows)
+    result = evaluate(
+        clips.targets,
+        clips.scores,
+        clips.verdicts,
+        clips.machines.tolist(),
+        clips.domains.tolist(),
+        unit="clip",
+        model_version=scorer.model,
+        encoder=scorer.encoder_name,
+    )
+    return result, clips
 
 
 def measure(

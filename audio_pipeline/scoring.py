@@ -1,95 +1,237 @@
 """From a decoded clip to a verdict: the one pipeline of the command line, the service, evaluation and benchmarks.
 
     Clip ─► windows ─► embedding ─► classifier ─► decision ─► Verdict
-            └──── embed_clip ────┘  └─────── Scorer.classify ───────┘
+            └──── embed_clip ────┘  └────── Scorer.classify ───────┘
 
-Here: the order of the steps, and the verdict. Not here: the steps themselves (`windows`, `encoder`, `detector`,
-`decision`, `sensor`).
-
-Windows of equal length are embedded a few at a time, which bounds the memory of a long clip and changes no result.
+Here: the order of the steps, and the verdict. Not here: the steps themselves (`embedding`, `detector`, `decision`,
+`sensor`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_pipeline.artifacts import ModelStore, find_encoder
 from audio_pipeline.clip import Clip
+from audio_pipeline.decision import Decision, decide
+from audio_pipeline.detector.classifier import Classifier, Scores
+from audio_pipeline.embedding import EmbeddedClip, embed_clip
 from audio_pipeline.encoder import Encoder
-from audio_pipeline.windows import Window, split
+from audio_pipeline.errors import BrokenArtifact
+from audio_pipeline.sensor import SensorReport, check
 
-_BATCH = 4  # windows of 10 s embedded at once: beyond it speed no longer grows, memory does
+__all__ = ["EmbeddedClip", "Scorer", "Verdict", "WindowScore", "embed_clip"]
 
 
 @dataclass(frozen=True)
-class EmbeddedClip:
-    """A clip as vectors.
+class WindowScore:
+    """One window's part in a verdict: where it lies (seconds), how odd it sounds, how rare that is among normals."""
+
+    start_s: float
+    end_s: float
+    score: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What is said about one clip.
 
     Parameters
     ----------
-    sha256
-        Of the clip's bytes.
-    vectors
-        float32[W, n], one a window.
-    starts_s, ends_s
-        float64[W], seconds.
-    level_db
-        Of the whole clip, RMS in dB of full scale.
-    """
-
-    sha256: str
-    vectors: NDArray[np.float32]
-    starts_s: NDArray[np.float64]
-    ends_s: NDArray[np.float64]
-    level_db: float
-
-
-def embed_windows(encoder: Encoder, windows: Sequence[Window], batch: int = _BATCH) -> NDArray[np.float32]:
-    """Embed windows, at most `batch` of equal length at once.
-
-    Parameters
-    ----------
-    encoder
-        Any encoder.
+    anomaly
+        The verdict.
+    score, threshold
+        Of the clip, and what it has to exceed for an alarm, at the clip's number of windows.
+    p_value
+        At most this share of healthy clips would sound at least this odd.
+    sensor
+        What is wrong with the recording itself.
+    machine
+        As asked for; empty = unknown.
+    model_version, encoder
+        What judged, by name.
+    encoder_stand_in
+        The encoder was never trained.
+    duration_s
+        Of the file.
     windows
-        In any order and of any lengths; at least one.
-    batch
-        How many at once; changes speed and memory, not the result (to 1e-5).
-
-    Returns
-    -------
-    NDArray
-        float32[W, n], in the order of `windows`.
+        In order of time.
+    vectors
+        float32[W, n], their embeddings.
+    deciding_window
+        Position of the highest score in `windows`.
+    rate_asked, rate_used
+        False-alarm rate a clip asked for, and the one that the number of normals supports.
     """
-    by_length: dict[int, list[int]] = {}
-    for position, window in enumerate(windows):
-        by_length.setdefault(len(window.samples), []).append(position)
-    vectors = np.empty((len(windows), encoder.manifest.dimensions), dtype=np.float32)
-    for positions in by_length.values():
-        for first in range(0, len(positions), batch):
-            chunk = positions[first : first + batch]
-            vectors[chunk] = encoder.embed(np.stack([windows[position].samples for position in chunk])).vectors
-    return vectors
+
+    anomaly: bool
+    score: float
+    threshold: float
+    p_value: float
+    sensor: SensorReport
+    machine: str
+    model_version: str
+    encoder: str
+    encoder_stand_in: bool
+    duration_s: float
+    windows: tuple[WindowScore, ...]
+    vectors: NDArray[np.float32]
+    deciding_window: int
+    rate_asked: float
+    rate_used: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values in the shape of the service's answer."""
+        return {
+            "anomaly": self.anomaly,
+            "score": self.score,
+            "threshold": self.threshold,
+            "p_value": self.p_value,
+            "sensor": {"ok": self.sensor.ok, "findings": [asdict(finding) for finding in self.sensor.findings]},
+            "machine": self.machine,
+            "model_version": self.model_version,
+            "encoder": self.encoder,
+            "encoder_stand_in": self.encoder_stand_in,
+            "duration_s": self.duration_s,
+            "windows": [asdict(window) for window in self.windows],
+            "deciding_window": self.deciding_window,
+            "false_alarm_rate": self.rate_asked,
+            "false_alarm_rate_used": self.rate_used,
+        }
 
 
-def embed_clip(encoder: Encoder, clip: Clip) -> EmbeddedClip:
-    """Cut a clip into windows and embed them.
+class Scorer:
+    """An encoder and the classifier trained on its vectors.
 
     Parameters
     ----------
-    encoder
-        What makes the vectors.
-    clip
-        Decoded.
+    encoder, classifier
+        Of each other: the classifier's manifest names the encoder's sha256.
+    model
+        The version's name.
     """
-    windows = split(clip.samples)
-    return EmbeddedClip(
-        sha256=clip.sha256,
-        vectors=embed_windows(encoder, windows),
-        starts_s=np.array([window.start_s for window in windows]),
-        ends_s=np.array([window.end_s for window in windows]),
-        level_db=clip.sensor.level_db,
-    )
+
+    def __init__(self, encoder: Encoder, classifier: Classifier, model: str) -> None:
+        self.encoder = encoder
+        self.classifier = classifier
+        self.model = model
+
+    @classmethod
+    def load(cls, artifacts: Path, threads: int = 1) -> Scorer:
+        """Load what serves: `current.json`, its model and its encoder, every file verified.
+
+        Parameters
+        ----------
+        artifacts
+            The artifacts folder.
+        threads
+            ONNX Runtime's, inside one call.
+
+        Raises
+        ------
+        BrokenArtifact
+            No model serves yet, or a file is missing or is not what was published.
+        """
+        store = ModelStore(artifacts)
+        current = store.current()
+        if current is None:
+            raise BrokenArtifact(f"No model serves in {artifacts} yet: run `wheeltapper train`.")
+        version = store.load(current.model)
+        encoder = Encoder.load(find_encoder(artifacts, version.encoder_sha256), threads)
+        return cls(encoder, Classifier.load(version.folder), version.version)
+
+    @property
+    def encoder_name(self) -> str:
+        """The encoder's name."""
+        return self.encoder.manifest.name
+
+    @property
+    def stand_in(self) -> bool:
+        """The encoder was never trained."""
+        return self.encoder.manifest.stand_in
+
+    def score(self, clip: Clip, machine: str = "", confirmed: NDArray[np.float32] | None = None) -> Verdict:
+        """Judge a clip: `embed_clip`, then `classify`.
+
+        Parameters
+        ----------
+        clip
+            Decoded.
+        machine
+            `type/section`; empty or unknown to the model: compared with every machine it knows.
+        confirmed
+            float32[M, n], faults confirmed since the model was trained.
+        """
+        return self.classify(clip, embed_clip(self.encoder, clip), machine, confirmed)
+
+    def classify(
+        self,
+        clip: Clip,
+        embedded: EmbeddedClip,
+        machine: str = "",
+        confirmed: NDArray[np.float32] | None = None,
+    ) -> Verdict:
+        """Judge a clip that is embedded already.
+
+        Parameters
+        ----------
+        clip, embedded
+            The clip, and what `embed_clip` made of it with this scorer's encoder.
+        machine, confirmed
+            As in `score`.
+        """
+        scores, decision = self._judge(embedded.vectors, machine, confirmed)
+        spans = zip(embedded.starts_s.tolist(), embedded.ends_s.tolist(), strict=True)
+        return Verdict(
+            anomaly=decision.anomaly,
+            score=decision.score,
+            threshold=decision.threshold,
+            p_value=decision.p_value,
+            sensor=check(clip.sensor, self.classifier.manifest.level_range_db),
+            machine=machine,
+            model_version=self.model,
+            encoder=self.encoder_name,
+            encoder_stand_in=self.stand_in,
+            duration_s=clip.duration_s,
+            windows=tuple(
+                WindowScore(start_s, end_s, score, p_value)
+                for (start_s, end_s), score, p_value in zip(
+                    spans, scores.score.tolist(), scores.p_value.tolist(), strict=True
+                )
+            ),
+            vectors=embedded.vectors,
+            deciding_window=decision.deciding_window,
+            rate_asked=decision.rate_asked,
+            rate_used=decision.rate_used,
+        )
+
+    def judge(self, vectors: NDArray[np.float32], machine: str = "") -> Decision:
+        """Decide about a clip from its vectors alone, as evaluation does with those of a reference.
+
+        Parameters
+        ----------
+        vectors
+            float32[W, n], all windows of one clip.
+        machine
+            As in `score`.
+        """
+        return self._judge(vectors, machine, None)[1]
+
+    def _judge(
+        self, vectors: NDArray[np.float32], machine: str, confirmed: NDArray[np.float32] | None
+    ) -> tuple[Scores, Decision]:
+        manifest = self.classifier.manifest
+        scores = self.classifier.score(vectors, [machine] * len(vectors), confirmed)
+        decision = decide(
+            scores.score.tolist(),
+            scores.p_value.tolist(),
+            manifest.calibration_of(machine),
+            manifest.false_alarm_rate.asked,
+        )
+        return scores, decision
