@@ -123,7 +123,7 @@ class Classifier:
         BrokenArtifact
             The vectors are not of this model's encoder: another width, or values that are not finite.
         """
-        known = self._checked(np.zeros((0, self.manifest.dimensions)) if confirmed is None else confirmed)
+        known = self._checked(np.zeros((0, self.manifest.dimensions), np.float32) if confirmed is None else confirmed)
         rows = self._checked(vectors)
         if isinstance(machines, np.ndarray) and machines.dtype.kind in "iu":
             indices = machines.astype(np.int64)

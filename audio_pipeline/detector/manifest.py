@@ -77,8 +77,8 @@ class ModelManifest(_Frozen):
     metrics: dict[str, Any]
     """On held-out recordings, with this very graph under ONNX Runtime; null = unknown."""
     data: TrainingData
-    level_range_db: tuple[float, float] | None = None
-    """Lowest and highest sound level of the reference's clips, RMS in dB of full scale."""
+    levels_db: dict[str, tuple[float, float]] = {}
+    """Machine → lowest and highest sound level of its normal clips, RMS in dB of full scale, for the sensor check."""
     notes: tuple[str, ...] = ()
     """What a reader of the figures has to know, in sentences."""
     files: dict[str, str] = {}
