@@ -25,11 +25,11 @@ def test_there_are_enough_of_them():
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_file_is_refused(name):
     data, code = BROKEN[name]
-    begin = time.perf_counter()
+    begin = time.process_time()  # of this process: other load does not count
     with pytest.raises(ClipError) as refusal:
         decode(data, filename=name)
     assert refusal.value.code == code
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
     message = refusal.value.message
     assert message.startswith(name)
     assert len(message) > 40
@@ -49,17 +49,13 @@ def test_a_bomb_needs_little_memory(name):
         tracemalloc.stop()
 
 
-def test_the_files_are_the_same_on_every_run():
-    again = make_broken_files()
-    # An Ogg stream carries a random serial number: libsndfile's, not ours.
-    fixed = [name for name in BROKEN if not name.endswith((".ogg", ".opus"))]
-    assert [again[name] for name in fixed] == [BROKEN[name] for name in fixed]
-
-
-def test_they_can_be_written_to_a_folder(tmp_path: Path):
+def test_they_can_be_written_to_a_folder_and_are_the_same_on_every_run(tmp_path: Path):
     script = Path(__file__).parents[1] / "broken_files.py"
     subprocess.run([sys.executable, str(script), str(tmp_path / "out")], check=True)
-    table = (tmp_path / "out" / "codes.csv").read_text().splitlines()
-    assert table[0] == "file,code"
-    assert len(table) == 1 + len(BROKEN)
-    assert (tmp_path / "out" / "zero_bytes.wav").stat().st_size == 0
+    written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    table = written.pop("codes.csv").decode().splitlines()
+    assert table == ["file,code", *(f"{name},{code}" for name, (_, code) in BROKEN.items())]
+    assert written.keys() == BROKEN.keys()
+    # An Ogg stream carries a random serial number: libsndfile's, not ours.
+    fixed = {name for name in BROKEN if not name.endswith((".ogg", ".opus"))}
+    assert {name for name in fixed if written[name] != BROKEN[name][0]} == set()
