@@ -20,8 +20,8 @@ from serve.problems import Refused
 from serve.service import Service
 
 
-def get_service(request: Request) -> Service:
-    """Give the service that this application runs."""
+async def get_service(request: Request) -> Service:
+    """Give the service that this application runs (async: FastAPI calls anything else in a thread)."""
     service: Service = request.app.state.service
     return service
 

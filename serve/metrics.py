@@ -40,7 +40,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "wheeltapper_stage_seconds",
-            "Parts of a prediction: receive, parse, decode, sensor, embed, classify, store.",
+            "Parts of a prediction: receive, parse, decode (and measure the sensor), embed, classify (and decide), store.",
             ("stage",),
             buckets=_STAGE,
             registry=registry,

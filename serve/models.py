@@ -83,9 +83,8 @@ class ServedModel:
         self._metrics.model_broken.set(0)
         self._metrics.swaps.inc()
         self._metrics.model_info.clear()
-        manifest = scorer.encoder.manifest
-        self._metrics.model_info.labels(scorer.model_version, manifest.name, str(manifest.stand_in).lower()).set(1)
-        logger.info("Model %s serves (encoder %s).", scorer.model_version, manifest.name)
+        self._metrics.model_info.labels(scorer.model, scorer.encoder_name, str(scorer.stand_in).lower()).set(1)
+        logger.info("Model %s serves (encoder %s).", scorer.model, scorer.encoder_name)
 
     async def follow(self) -> None:
         """Look every second, for ever."""
@@ -122,6 +121,6 @@ def _try_out(scorer: Scorer) -> None:
     try:
         verdict = scorer.score(decode(to_wav(hum.astype(np.float32))), "")
     except Exception as error:  # onnxruntime raises its own, undocumented exception classes
-        raise BrokenArtifact(f"The model {scorer.model_version} fails on a clip that is fine: {error}") from error
+        raise BrokenArtifact(f"The model {scorer.model} fails on a clip that is fine: {error}") from error
     if not math.isfinite(verdict.score):
-        raise BrokenArtifact(f"The model {scorer.model_version} gives {verdict.score} as score of a clip that is fine.")
+        raise BrokenArtifact(f"The model {scorer.model} gives {verdict.score} as score of a clip that is fine.")

@@ -95,7 +95,7 @@ def _store(service: Service, upload: Upload, clip: Clip, scorer: Scorer, verdict
         model_version=verdict.model_version,
         encoder=verdict.encoder,
         encoder_sha256=scorer.encoder.manifest.sha256,
-        encoder_stand_in=scorer.encoder.manifest.stand_in,
+        encoder_stand_in=verdict.encoder_stand_in,
         confirmed=0,
         deciding_window=verdict.deciding_window,
         sensor=asdict(verdict.sensor),

@@ -27,9 +27,9 @@ def ready(service: ServiceDep) -> Health:
         session.execute(text("SELECT 1"))
     return Health(
         status="ready",
-        model_version=scorer.model_version,
-        encoder=scorer.encoder.manifest.name,
-        encoder_stand_in=scorer.encoder.manifest.stand_in,
+        model_version=scorer.model,
+        encoder=scorer.encoder_name,
+        encoder_stand_in=scorer.stand_in,
         warning=service.model.problem,
     )
 

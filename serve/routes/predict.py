@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -51,8 +50,8 @@ async def predict_clip(request: Request, service: ServiceDep) -> Response:
         with service.held.counting() as count:
             with service.metrics.stage("receive"):
                 receive = await read_upload(request, service.limits.max_bytes, count)
-            answer = await service.engine.run(partial(predict, service, receive))
+            body = await service.engine.run(lambda: predict(service, receive).model_dump_json())
     except (ClipError, Overloaded) as error:
         service.metrics.rejections.labels(error.code).inc()
         raise
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return Response(body, media_type="application/json")
