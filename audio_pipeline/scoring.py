@@ -193,7 +193,7 @@ class Scorer:
             score=decision.score,
             threshold=decision.threshold,
             p_value=decision.p_value,
-            sensor=check(clip.sensor, self.classifier.manifest.level_range_db),
+            sensor=check(clip.sensor, self.classifier.manifest.levels_db.get(machine)),
             machine=machine,
             model_version=self.model,
             encoder=self.encoder_name,
