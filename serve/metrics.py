@@ -40,7 +40,7 @@ class Metrics:
         )
         self.stages = Histogram(
             "wheeltapper_stage_seconds",
-            "Parts of a prediction: receive, parse, decode (and measure the sensor), embed, classify (and decide), store.",
+            "Parts of a prediction: receive, parse, decode (with the sensor measured), embed, classify, store.",
             ("stage",),
             buckets=_STAGE,
             registry=registry,

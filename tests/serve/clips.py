@@ -7,6 +7,8 @@ import io
 import numpy as np
 import soundfile
 
+KEY = "a key of the tests, long enough"
+
 
 def hum(seed: int, seconds: float = 1.0, rattle: float = 0.0, rate: int = 16_000) -> np.ndarray:
     """float32[n]: harmonics of 90 Hz in noise; `rattle` adds bursts as loud as stated."""

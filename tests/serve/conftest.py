@@ -14,12 +14,10 @@ from sqlalchemy import create_engine, text
 from audio_pipeline.artifacts import ModelStore
 from serve.settings import Settings
 from tests.serve import postgres
-from tests.serve.clips import clip
+from tests.serve.clips import KEY, clip
 from tests.serve.server import serving
 from wheeltapper.commands.embed import embed
 from wheeltapper.commands.train import train
-
-KEY = "a key of the tests, long enough"
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,39 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import soundfile
 
 from audio_pipeline.clip import decode
 from audio_pipeline.scoring import Scorer
+from serve.settings import Settings
 from tests.broken_files import make_broken_files
-from tests.serve.clips import clip
+from tests.serve.clips import KEY, clip, hum
+from tests.serve.server import serving
+
+BrokenFiles = dict[str, tuple[bytes, str]]
+
+
+@pytest.fixture(scope="module")
+def client(trained: tuple[Path, tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """One service for all tests of this module: none of them minds what the others sent."""
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path_factory.mktemp("data"), artifacts_dir=trained[0], api_key=KEY, workers=2
+    )  # type: ignore[call-arg]
+    with serving(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def broken_files() -> BrokenFiles:
+    return make_broken_files()
 
 
 def as_json(data: bytes, **more: object) -> dict[str, Any]:
@@ -59,9 +82,9 @@ def test_the_answer_has_the_contracts_fields(client: httpx.Client, versions: tup
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "MP3", "AIFF"])
 def test_json_and_form_and_the_pipeline_itself_give_the_same_score(client: httpx.Client, container: str) -> None:
-    from tests.serve.clips import encode, hum
-
-    data = encode(hum(5, seconds=1.5), container) if container in ("WAV", "FLAC", "AIFF") else _lossy(container)
+    out = io.BytesIO()
+    soundfile.write(out, hum(5, seconds=1.5), 16_000, format=container)
+    data = out.getvalue()
     form = client.post("/predict", **as_form(data, machine="fan/id_00")).json()
     document = client.post("/predict", **as_json(data, machine="fan/id_00", filename="x.bin")).json()
     scorer: Scorer = client.app.state.service.model.scorer  # type: ignore[attr-defined]
@@ -71,36 +94,28 @@ def test_json_and_form_and_the_pipeline_itself_give_the_same_score(client: httpx
     assert form["p_value"] == pytest.approx(verdict.p_value, abs=1e-6)
 
 
-def _lossy(container: str) -> bytes:
-    import io
-
-    import soundfile
-
-    from tests.serve.clips import hum
-
-    out = io.BytesIO()
-    soundfile.write(out, hum(5, seconds=1.5), 16_000, format=container)
-    return out.getvalue()
-
-
-def test_every_broken_file_is_refused_with_a_sentence_and_the_next_clip_is_answered(client: httpx.Client) -> None:
-    files = make_broken_files()
-    assert len(files) >= 40
-    for name, (data, code) in files.items():
+def test_every_broken_file_is_refused_with_a_sentence_and_the_next_clip_is_answered(
+    client: httpx.Client, broken_files: BrokenFiles
+) -> None:
+    assert len(broken_files) >= 40
+    before = client.get("/predictions?limit=500").json()["predictions"]
+    for name, (data, code) in broken_files.items():
         for request in (as_form(data), as_json(data)):
             answer = client.post("/predict", **request)
             assert 400 <= answer.status_code < 500, (name, answer.text[:300])
             assert_problem(answer, answer.status_code, code)
     assert client.post("/predict", **as_form(clip())).status_code == 200
-    assert len(client.get("/predictions").json()["predictions"]) == 1
+    assert len(client.get("/predictions?limit=500").json()["predictions"]) == len(before) + 1
 
 
 @pytest.mark.parametrize(
     ("code", "status"),
     [("empty", 400), ("truncated", 400), ("not_audio", 415), ("not_finite", 422), ("silent", 422), ("too_short", 422)],
 )
-def test_each_kind_of_refusal_has_its_status(client: httpx.Client, code: str, status: int) -> None:
-    data = next(data for data, kind in make_broken_files().values() if kind == code)
+def test_each_kind_of_refusal_has_its_status(
+    client: httpx.Client, broken_files: BrokenFiles, code: str, status: int
+) -> None:
+    data = next(data for data, kind in broken_files.values() if kind == code)
     assert_problem(client.post("/predict", **as_form(data)), status, code)
 
 
