@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audio_pipeline.artifacts import ModelStore
+from audio_pipeline.reference import read_reference
 from tests.cli.command import Plant
 from tests.pipeline.recordings import RATE, fan, write_dataset
+from tests.pipeline.small_model import publish
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +25,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Plant:
 
 @pytest.fixture(scope="session")
 def plant(embedded: Plant) -> Plant:
-    """Embedded and trained once."""
-    answer = embedded.run("train")
-    assert answer.code == 0, answer.err
+    """Embedded, and with a model that serves."""
+    ModelStore(embedded.artifacts).set_current(publish(embedded.artifacts, read_reference(embedded.data)))
     return embedded
 
 
