@@ -59,7 +59,7 @@ class ServedModel:
         """
         scorer = self._scorer
         if scorer is None:
-            raise BrokenArtifact(f"No model serves: {self.problem}")
+            raise BrokenArtifact(self.problem or "No model serves.")
         return scorer
 
     def look(self) -> None:

@@ -134,8 +134,8 @@ def report(artifacts: Path, workers: int, options: argparse.Namespace) -> str:
     ]
     if options.soak:
         memory, load = soak(artifacts, workers, options.soak)
-        settled = [(sent, mib) for sent, mib in memory if sent >= options.soak * 0.2]
-        slope = float(np.polyfit(*zip(*settled, strict=True), 1)[0]) * 1000
+        settled = np.array([(sent, mib) for sent, mib in memory if sent >= options.soak * 0.2])
+        slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0]) * 1000
         parts += [
             f"## Memory over {options.soak} clips of 0.3 to 45 s (8 clients)",
             "| clips sent | resident MiB |\n|---:|---:|\n"
