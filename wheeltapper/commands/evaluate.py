@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -61,15 +62,26 @@ def evaluate(
 
 def metrics_table(result: Evaluation) -> Table:
     """Lay out an evaluation: a row a machine, a row a domain of it, all together, the DCASE summary."""
-    table = Table(title=f"per {result.unit}; – = unknown: these {result.unit}s do not define it")
-    table.add_column("machine")
-    for column in ("normal", "anomaly", "AUC", "pAUC", "F1", "balanced acc.", "precision", "recall", "false alarms"):
-        table.add_column(column, justify="right")
-    for metrics in (*result.machines, *result.domains):
-        table.add_row(*_cells(metrics))
+    # Narrow enough for a terminal of 80 columns.
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+        collapse_padding=True,
+        title=f"per {result.unit}; – = unknown: not defined by these {result.unit}s",
+        caption="bal. = balanced accuracy, false = false-alarm rate\n"
+        f"DCASE harmonic mean of AUC and pAUC: {_figure(result.harmonic_mean)}",
+    )
+    table.add_column("machine", no_wrap=True)
+    for column in ("norm.", "anom.", "AUC", "pAUC", "F1", "bal.", "prec.", "recall", "false"):
+        table.add_column(column, justify="right", min_width=max(4, len(column)))
+    for machine in result.machines:
+        table.add_row(machine.name, *_cells(machine))
+        for domain in result.domains:
+            if domain.name.startswith(f"{machine.name} "):
+                table.add_row(f"  {domain.name.removeprefix(machine.name).strip()}", *_cells(domain))
     table.add_section()
-    table.add_row(*_cells(result.overall))
-    table.add_row("DCASE harmonic mean of AUC and pAUC", "", "", _figure(result.harmonic_mean))
+    table.add_row("all", *_cells(result.overall))
     return table
 
 
@@ -83,11 +95,11 @@ def _cells(metrics: Metrics) -> tuple[str, ...]:
         metrics.recall,
         metrics.false_alarm_rate,
     )
-    return (metrics.name, str(metrics.normals), str(metrics.anomalies), *map(_figure, figures))
+    return (str(metrics.normals), str(metrics.anomalies), *map(_figure, figures))
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _embedded(folder: Path, data: Path, scorer: Scorer, workers: int | None) -> Reference:
