@@ -138,30 +138,46 @@ def pretrain(
     saved = time.monotonic()
     with (out / LOG).open("a", newline="") as log:
         rows = csv.writer(log)
-        for batch in _batches(corpus, recipe, schedule, step, workers):
-            if time.monotonic() > deadline:
-                break
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.rate * schedule.factor(step)
-            contrast, retained = training.losses(*(part.to(device, non_blocking=True) for part in batch))
-            optimiser.zero_grad(set_to_none=True)
-            (contrast + schedule.retain_weight * retained).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(training.parameters(), 1.0)
-            optimiser.step()
-            step += 1
-            with torch.no_grad():
-                keep = min(schedule.average, (1 + step) / (10 + step))
-                for name, value in training.encoder.state_dict().items():
-                    average[name].lerp_(value, 1 - keep)
-            if report:
-                report(step, contrast.item(), retained.item())
-            rows.writerow([step, f"{contrast.item():.5f}", f"{retained.item():.5f}"])
-            if time.monotonic() - saved > checkpoint_s:
-                log.flush()
-                _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
-                saved = time.monotonic()
-    _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
+        try:
+            for batch in _batches(corpus, recipe, schedule, step, workers):
+                if time.monotonic() > deadline:
+                    break
+                contrast, retained = _learn(training, average, optimiser, schedule, step, batch, device)
+                step += 1
+                rows.writerow([step, f"{contrast:.5f}", f"{retained:.5f}"])
+                if report:
+                    report(step, contrast, retained)
+                if time.monotonic() - saved > checkpoint_s:
+                    log.flush()
+                    _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
+                    saved = time.monotonic()
+        finally:  # Ctrl-C as well: nothing learned is lost
+            _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
     return step
+
+
+def _learn(
+    training: _Training,
+    average: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    step: int,
+    batch: tuple[Tensor, Tensor, Tensor],
+    device: torch.device,
+) -> tuple[float, float]:
+    """One step of the optimiser; the batch's two losses."""
+    for group in optimiser.param_groups:
+        group["lr"] = schedule.rate * schedule.factor(step)
+    contrast, retained = training.losses(*(part.to(device, non_blocking=True) for part in batch))
+    optimiser.zero_grad(set_to_none=True)
+    (contrast + schedule.retain_weight * retained).backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(training.parameters(), 1.0)
+    optimiser.step()
+    with torch.no_grad():
+        keep = min(schedule.average, (2 + step) / (11 + step))
+        for name, value in training.encoder.state_dict().items():
+            average[name].lerp_(value, 1 - keep)
+    return contrast.item(), retained.item()
 
 
 def _batches(

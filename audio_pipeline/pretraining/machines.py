@@ -18,7 +18,7 @@ Curve = NDArray[np.float64]
 _OCTAVES = 8  # noise is coloured by one gain an octave, 31 Hz to 8 kHz
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Noise:
     """Coloured noise, beating or not. `colour_db`: float64[octaves]; resonances: rows of (Hz, octaves, dB)."""
 
@@ -29,7 +29,7 @@ class Noise:
     beat_depth: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tones:
     """A fundamental with overtones of `amplitudes`, frequency-jittered, amplitude-modulated."""
 
@@ -41,7 +41,7 @@ class Tones:
     beat_depth: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Strokes:
     """Events at `offsets` (s) in every period, each a burst of decaying modes: rows of (Hz, 1/s, amplitude)."""
 
@@ -57,7 +57,7 @@ class Strokes:
 Part = Noise | Tones | Strokes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AnyMachine:
     """A machine is its parts."""
 

@@ -79,7 +79,7 @@ class SceneMaker:
     _KEPT_S = 6.0
     _TAKES = 4  # different renderings of one machine in one state
     _BACKGROUNDS = 200
-    _CACHE = 14_000  # renderings of 6 s as int16: 2.7 GB
+    _CACHE = 20_000  # renderings of 6 s as int16: 3.8 GB
 
     def __init__(self, corpus: Corpus, recipe: Recipe, seed: int) -> None:
         self._corpus = corpus

@@ -77,10 +77,10 @@ def _sets(data: Path) -> Iterator[Column]:
         found[str(folder.parent) + domain].append((path, fault, recording))
     by_column: dict[str, list[Group]] = defaultdict(list)
     for name, items in sorted(found.items()):
-        fault = np.array([is_fault for _, is_fault, _ in items])
-        recording = np.array([group for *_, group in items])
-        clips = [unit_power(_mono(path)) for path, _, _ in items]
-        group = Group(clips, fault, recording, _halves(recording, fault, SET_HALVES))
+        faults = np.array([is_fault for _, is_fault, _ in items])
+        recordings = np.array([recording for *_, recording in items])
+        clips = [unit_power(_mono(path)) for path, *_ in items]
+        group = Group(clips, faults, recordings, _halves(recordings, faults, SET_HALVES))
         by_column["/".join(name.split("/")[:2])].append(group)
     for name, groups in by_column.items():
         yield Column(name, groups)
@@ -92,14 +92,16 @@ def _ladder(data: Path) -> Iterator[Column]:
     if uav is None or not noise_folder.is_dir():
         return
     noise = _channels(noise_folder)[LADDER_NOISE]
-    paths = [(path, label == "abnormal") for label in ("normal", "abnormal") for path in sorted((uav / label).iterdir())]
+    paths = [
+        (path, label == "abnormal") for label in ("normal", "abnormal") for path in sorted((uav / label).iterdir())
+    ]
     flights = [unit_power(_mono(path)) for path, _ in paths]
     fault = np.array([is_fault for _, is_fault in paths])
     flight = np.array([path.name.rsplit("_t", 1)[0] for path, _ in paths])
     for snr in LADDER_DB:
         rng, mixed = np.random.default_rng(0), []
         for clip in flights:
-            recording = noise[rng.integers(len(noise))]
+            recording = noise[int(rng.integers(len(noise)))]
             channel = unit_power(recording[rng.integers(len(recording))])
             stretch = np.roll(channel, rng.integers(160_000))
             mixed.append(unit_power(clip + stretch * 10 ** (-snr / 20)))

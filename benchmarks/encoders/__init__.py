@@ -1,0 +1,1 @@
+"""How well encoders tell faulty machines from healthy ones, knowing normal clips alone."""

@@ -1,0 +1,216 @@
+"""One command, one table: `python -m benchmarks.encoders DATA [--encoder NAME=FOLDER ...]`.
+
+Every set of the data folder and every rung of the noise ladder, by the reference protocol. Writes RESULTS.md,
+results.json, auc_against_snr.png and auc_by_machine.png beside this file (or to --out).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from audio_pipeline.encoder import DEFAULT_ENCODER
+from benchmarks.encoders.columns import Group, columns
+from benchmarks.encoders.features import Feature, logmel, onnx_encoder, yamnet
+from benchmarks.encoders.intervals import Estimate, Run, column_aucs, mean, partial_auc
+from benchmarks.encoders.scores import backends, detector, plain_fusion
+
+BAR = "log-mel, plain fusion"
+OURS = "ours, whole"
+WITHOUT = "ours without the trained columns"
+TRAINED = "wav2vec2_learned"
+Vectors = dict[str, NDArray[np.float64]]
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", action="append", default=[], metavar="NAME=FOLDER", help="compare another encoder")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
+    arguments = parser.parse_args()
+    others = dict(pair.split("=", 1) for pair in arguments.encoder)
+    features = [logmel(), onnx_encoder("ours", DEFAULT_ENCODER)]
+    features += [onnx_encoder(name, Path(folder)) for name, folder in others.items()]
+    features += [feature for feature in [yamnet()] if feature]
+
+    aucs: dict[str, dict[str, Estimate]] = {}
+    paucs: dict[str, dict[str, float]] = {}
+    for column in columns(arguments.data):
+        runs = [_runs(group, features) for group in column.groups]
+        aucs[column.name] = column_aucs(runs, arguments.draws)
+        paucs[column.name] = {row: partial_auc(runs, row) for row in runs[0][0].scores}
+        print(
+            f"{column.name}: " + ", ".join(f"{row} {e.value:.3f}" for row, e in aucs[column.name].items()), flush=True
+        )
+    speeds = {feature.name: _milliseconds(feature) for feature in features}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "RESULTS.md").write_text(_report(aucs, paucs, speeds, features))
+    (arguments.out / "results.json").write_text(json.dumps(_figures(aucs, paucs, speeds), indent=1) + "\n")
+    _plot(aucs, arguments.out)
+    print((arguments.out / "RESULTS.md").read_text())
+
+
+def _runs(group: Group, features: list[Feature]) -> list[Run]:
+    """Scores of every row of the table, for every choice of reference."""
+    embedded = {feature.name: _embed(feature, group) for feature in features}
+    runs = []
+    for half in group.halves:
+        rows = {
+            row: score(half) for name, vectors in embedded.items() for row, score in _rows(name, vectors, group).items()
+        }
+        runs.append(Run(rows, group.fault[~half], group.recording[~half]))
+    return runs
+
+
+def _embed(feature: Feature, group: Group) -> Vectors:
+    rows = [feature.embed(clip) for clip in group.clips]
+    return {name: np.stack([row[name] for row in rows]).astype(np.float64) for name in rows[0]}
+
+
+def _rows(name: str, vectors: Vectors, group: Group) -> dict[str, Callable[[NDArray[np.bool_]], NDArray[np.float64]]]:
+    """The rows that a feature has in the table, each a function of the reference."""
+
+    def split(chosen: Vectors, half: NDArray[np.bool_]) -> tuple[Vectors, Vectors]:
+        return {k: v[half] for k, v in chosen.items()}, {k: v[~half] for k, v in chosen.items()}
+
+    def alone(columns: NDArray[np.float64], backend: str) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
+        return lambda half: backends(columns[half], columns[~half])[backend]
+
+    def fused(chosen: Vectors) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
+        return lambda half: detector(*split(chosen, half), group.recording[half])
+
+    together = np.hstack(list(vectors.values()))
+    if name == "log-mel":
+        rows = {
+            f"log-mel {pooling}, {backend}": alone(vectors[f"logmel_{pooling}"], backend)
+            for pooling, backend in (
+                ("mean", "maha"),
+                ("mean", "nn"),
+                ("std", "maha"),
+                ("peak", "maha"),
+                ("peak", "ldn"),
+            )
+        }
+        return rows | {BAR: lambda half: plain_fusion(*split(vectors, half))}
+    if TRAINED in vectors:
+        simple = {k: v for k, v in vectors.items() if k != TRAINED}
+        rows = {f"{name}, trained columns alone, {b}": alone(vectors[TRAINED], b) for b in ("maha", "nn", "ldn")}
+        return {
+            **rows,
+            f"{name}, one vector, maha": alone(together, "maha"),
+            f"{name} without the trained columns": fused(simple),
+            f"{name}, whole": fused(vectors),
+        }
+    return {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(vectors)}
+
+
+def _milliseconds(feature: Feature) -> float:
+    clip = np.random.default_rng(0).normal(size=160_000).astype(np.float32)
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        feature.embed(clip)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times) * 1e3)
+
+
+def _overall(aucs: dict[str, dict[str, Estimate]], row: str) -> Estimate:
+    return mean([column[row] for column in aucs.values()])
+
+
+def _differences(aucs: dict[str, dict[str, Estimate]], row: str, bar: str) -> dict[str, Estimate]:
+    found = {name: column[row].minus(column[bar]) for name, column in aucs.items()}
+    return found | {"mean": _overall(aucs, row).minus(_overall(aucs, bar))}
+
+
+def _report(
+    aucs: dict[str, dict[str, Estimate]],
+    paucs: dict[str, dict[str, float]],
+    speeds: dict[str, float],
+    features: list[Feature],
+) -> str:
+    names, rows = list(aucs), list(next(iter(aucs.values())))
+    lines = ["# Encoders, from normal clips alone", "", "Made by `python -m benchmarks.encoders DATA`. AUC; brackets:"]
+    lines += [
+        "95 % bootstrap interval over recordings.",
+        "",
+        _line(["", *names, "mean"]),
+        _line(["---"] * (len(names) + 2)),
+    ]
+    for row in rows:
+        low, high = _overall(aucs, row).interval()
+        cells = [f"{aucs[name][row].value:.3f}" for name in names]
+        lines.append(_line([row, *cells, f"{_overall(aucs, row).value:.3f} [{low:.3f}, {high:.3f}]"]))
+    lines += ["", "pAUC (p = 0.1):", "", _line(["", *names, "mean"]), _line(["---"] * (len(names) + 2))]
+    for row in rows:
+        values = [paucs[name][row] for name in names]
+        lines.append(_line([row, *(f"{v:.3f}" for v in values), f"{np.mean(values):.3f}"]))
+    lines += ["", "Paired differences in AUC:", "", _line(["", *names, "mean"]), _line(["---"] * (len(names) + 2))]
+    for row, bar in ((OURS, BAR), (OURS, WITHOUT)):
+        cells = []
+        for estimate in _differences(aucs, row, bar).values():
+            low, high = estimate.interval()
+            cells.append(f"{estimate.value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(_line([f"{row} − {bar}", *cells]))
+    lines += ["", _line(["", "ms per 10 s clip, one thread", "times real time", "MB"]), _line(["---"] * 4)]
+    for feature in features:
+        ms = speeds[feature.name]
+        lines.append(_line([feature.name, f"{ms:.1f}", f"{10_000 / ms:.0f}", f"{feature.megabytes:.1f}"]))
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _figures(
+    aucs: dict[str, dict[str, Estimate]], paucs: dict[str, dict[str, float]], speeds: dict[str, float]
+) -> dict[str, Any]:
+    table = {
+        column: {row: {"auc": e.value, "interval": e.interval(), "pauc": paucs[column][row]} for row, e in rows.items()}
+        for column, rows in aucs.items()
+    }
+    return {"columns": table, "milliseconds_per_10_s": speeds}
+
+
+def _plot(aucs: dict[str, dict[str, Estimate]], out: Path) -> None:
+    shown = [row for row in (BAR, WITHOUT, OURS) if row in next(iter(aucs.values()))]
+    ladder = [name for name in aucs if name.startswith("ladder")]
+    if ladder:
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axis = figure.subplots()
+        for row in shown:
+            estimates = [aucs[name][row] for name in ladder]
+            snr = [float(name.split()[1]) for name in ladder]
+            axis.plot(snr, [e.value for e in estimates], marker="o", label=row)
+            low, high = np.array([e.interval() for e in estimates]).T
+            axis.fill_between(snr, low, high, alpha=0.15)
+        axis.set(xlabel="signal-to-noise ratio in dB", ylabel="AUC", title="Propeller faults in factory noise")
+        axis.legend()
+        figure.savefig(out / "auc_against_snr.png", dpi=120)
+    names = [name for name in aucs if name not in ladder]
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axis = figure.subplots()
+    for i, row in enumerate(shown):
+        at = np.arange(len(names)) + (i - 1) * 0.27
+        values = np.array([aucs[name][row].value for name in names])
+        bounds = np.array([aucs[name][row].interval() for name in names]).T
+        axis.bar(at, values, 0.25, label=row, yerr=np.abs(bounds - values), capsize=2)
+    axis.set(ylabel="AUC", ylim=(0, 1.05), title="By machine")
+    axis.set_xticks(np.arange(len(names)), names, rotation=20)
+    axis.legend(loc="lower left")
+    figure.savefig(out / "auc_by_machine.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

