@@ -8,14 +8,12 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 from audio_pipeline.clip import Clip, decode
 from audio_pipeline.scoring import Scorer, Verdict, embed_clip
 from serve.database.predictions import record, to_bytes
-from serve.database.tables import Prediction, PredictionWindow, StoredClip
-from serve.schemas import PredictionAnswer, answer_of, finite
+from serve.schemas import PredictionAnswer
 from serve.service import Service
 from serve.upload import Upload
 
@@ -53,64 +51,57 @@ def predict(service: Service, receive: Callable[[], Upload]) -> PredictionAnswer
     with metrics.stage("classify"):
         verdict = scorer.classify(clip, embedded, upload.machine)
     with metrics.stage("store"):
-        row = _store(service, upload, clip, scorer, verdict)
-    metrics.predictions.labels("anomaly" if row.anomaly else "normal", row.model_version).inc()
-    metrics.scores.labels(row.model_version).observe(row.score)
-    metrics.p_values.labels(row.model_version).observe(row.p_value)
+        answer = _store(service, upload, clip, scorer, verdict)
+    metrics.predictions.labels("anomaly" if answer.anomaly else "normal", answer.model_version).inc()
+    metrics.scores.labels(answer.model_version).observe(answer.score)
+    metrics.p_values.labels(answer.model_version).observe(answer.p_value)
     logger.info(
         "%s: %s, score %.3g, p %.3g, %s",
-        row.machine or "unknown machine",
-        "ANOMALY" if row.anomaly else "normal",
-        row.score,
-        row.p_value,
-        row.id,
+        answer.machine or "unknown machine",
+        "ANOMALY" if answer.anomaly else "normal",
+        answer.score,
+        answer.p_value,
+        answer.prediction_id,
     )
-    return answer_of(row)
+    return answer
 
 
-def _store(service: Service, upload: Upload, clip: Clip, scorer: Scorer, verdict: Verdict) -> Prediction:
-    # The file first: a row never names a file that is not there.
-    now = datetime.now(UTC)
-    stored = StoredClip(
-        sha256=clip.sha256,
-        path=service.clips.keep(upload.audio, clip),
-        duration_s=clip.duration_s,
-        native_rate=clip.native_rate,
-        channels=clip.channels,
-        created=now,
-    )
-    row = Prediction(
-        id=uuid.uuid4(),
-        created=now,
-        clip=stored,
-        clip_sha256=clip.sha256,
-        filename=upload.filename,
-        machine=verdict.machine,
-        anomaly=verdict.anomaly,
-        score=verdict.score,
-        threshold=finite(verdict.threshold),
-        p_value=verdict.p_value,
-        rate_asked=verdict.rate_asked,
-        rate_used=verdict.rate_used,
-        model_version=verdict.model_version,
-        encoder=verdict.encoder,
-        encoder_sha256=scorer.encoder.manifest.sha256,
-        encoder_stand_in=verdict.encoder_stand_in,
-        confirmed=0,
-        deciding_window=verdict.deciding_window,
-        sensor=asdict(verdict.sensor),
-        windows=[
-            PredictionWindow(
-                position=position,
-                start_s=window.start_s,
-                end_s=window.end_s,
-                score=window.score,
-                p_value=window.p_value,
-                vector=to_bytes(verdict.vectors[position]),
-            )
-            for position, window in enumerate(verdict.windows)
-        ],
-    )
+def _store(service: Service, upload: Upload, clip: Clip, scorer: Scorer, verdict: Verdict) -> PredictionAnswer:
+    number, now = uuid.uuid4(), datetime.now(UTC)
+    told = verdict.to_json()
+    clip_row = {
+        "sha256": clip.sha256,
+        # Written before the row: a row never names a file that is not there.
+        "path": service.clips.keep(upload.audio, clip),
+        "duration_s": clip.duration_s,
+        "native_rate": clip.native_rate,
+        "channels": clip.channels,
+        "created": now,
+    }
+    prediction_row = {
+        "id": number,
+        "created": now,
+        "clip_sha256": clip.sha256,
+        "filename": upload.filename,
+        "machine": verdict.machine,
+        "anomaly": verdict.anomaly,
+        "score": verdict.score,
+        "threshold": told["threshold"],
+        "p_value": verdict.p_value,
+        "rate_asked": verdict.rate_asked,
+        "rate_used": verdict.rate_used,
+        "model_version": verdict.model_version,
+        "encoder": verdict.encoder,
+        "encoder_sha256": scorer.encoder.manifest.sha256,
+        "encoder_stand_in": verdict.encoder_stand_in,
+        "confirmed": 0,
+        "deciding_window": verdict.deciding_window,
+        "sensor": told["sensor"],
+    }
+    window_rows = [
+        {**window, "prediction_id": number, "position": position, "vector": to_bytes(verdict.vectors[position])}
+        for position, window in enumerate(told["windows"])
+    ]
     with service.database.write() as session:
-        record(session, row)
-    return row
+        record(session, clip_row, prediction_row, window_rows)
+    return PredictionAnswer(prediction_id=number, created=now, filename=upload.filename, **told)

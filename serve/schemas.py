@@ -5,7 +5,6 @@ Here: the JSON shapes of DESIGN §8. Not here: the shapes of errors (`problems`)
 
 from __future__ import annotations
 
-import math
 import uuid
 from datetime import datetime
 from typing import Annotated
@@ -131,8 +130,3 @@ def summary_of(row: Prediction) -> PredictionSummary:
         duration_s=row.clip.duration_s,
         filename=row.filename,
     )
-
-
-def finite(value: float) -> float | None:
-    """Turn what JSON has no number for (infinity, NaN) into null."""
-    return value if math.isfinite(value) else None

@@ -6,18 +6,20 @@ Here: the queries on clips, predictions and windows. Not here: the tables, and w
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, inspect, select, tuple_
+from sqlalchemy import insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, selectinload
 
-from serve.database.tables import Base, Prediction, PredictionWindow, StoredClip
+from serve.database.tables import Prediction, PredictionWindow, StoredClip
+
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,22 @@ class PredictionFilter:
     until: datetime | None = None
 
 
-def record(session: Session, prediction: Prediction) -> None:
+def record(session: Session, clip: Row, prediction: Row, windows: Sequence[Row]) -> None:
     """Store a prediction with its windows, and its clip unless it is known.
 
     Parameters
     ----------
     session
         For writing.
-    prediction
-        With `clip` and `windows` set; stays outside the session.
+    clip, prediction, windows
+        Column → value, as `tables` names them.
     """
-    # Plain inserts: the session's own bookkeeping would take a third of the time that scoring takes.
+    # Plain values, not objects: their bookkeeping would hold Python's lock for as long as all the rest of this.
     connection = session.connection()
     insert_clip = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert_clip(StoredClip).on_conflict_do_nothing(), _values(prediction.clip))
-    connection.execute(insert(Prediction), _values(prediction))
-    connection.execute(
-        insert(PredictionWindow),
-        [{**_values(window), "prediction_id": prediction.id} for window in prediction.windows],
-    )
+    connection.execute(insert_clip(StoredClip).on_conflict_do_nothing(), clip)
+    connection.execute(insert(Prediction), prediction)
+    connection.execute(insert(PredictionWindow), windows)
 
 
 def find(session: Session, prediction_id: uuid.UUID) -> Prediction | None:
@@ -106,10 +105,6 @@ def vectors(session: Session, prediction_id: uuid.UUID) -> NDArray[np.float32]:
         .order_by(PredictionWindow.position)
     ).all()
     return np.array([from_bytes(row) for row in rows], np.float32)
-
-
-def _values(row: Base) -> dict[str, Any]:
-    return {attribute.key: getattr(row, attribute.key) for attribute in inspect(type(row)).column_attrs}
 
 
 def to_bytes(vector: NDArray[np.float32]) -> bytes:
