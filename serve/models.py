@@ -42,7 +42,7 @@ class ServedModel:
         self._artifacts = artifacts
         self._metrics = metrics
         self._scorer: Scorer | None = None
-        self._seen: bytes | None = None
+        self._seen: tuple[int, int, int] | None = None
         self._failed_at = -math.inf
         self._probe_lock = threading.Lock()
         self._probed: tuple[Scorer, float] | None = None
@@ -64,7 +64,7 @@ class ServedModel:
 
     def look(self) -> None:
         """Load what `current.json` names, if it is not what serves; whatever is wrong with it, the old one stays."""
-        named = _content(self._artifacts / "current.json")
+        named = _state(self._artifacts / "current.json")
         failed = self.problem is not None
         if named == self._seen and not (failed and time.monotonic() - self._failed_at > _RETRY_EVERY_S):
             return
@@ -108,11 +108,13 @@ class ServedModel:
             return scorer
 
 
-def _content(path: Path) -> bytes | None:
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Tell one content of a file from the next, also when the same version is promoted again after a repair."""
     try:
-        return path.read_bytes()
+        found = path.stat()
     except OSError:
         return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _try_out(scorer: Scorer) -> None:
