@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[str, 
             (normals / f"{seed:08d}.wav").write_bytes(clip(seed))
         data = folder / f"data-{first}"
         embed([normals.parents[2]], out=data, artifacts=folder / "artifacts", workers=1)
-        train(data=data, artifacts=folder / "artifacts")
+        train(data=data, artifacts=folder / "artifacts", promote=True)
         current = ModelStore(folder / "artifacts").current()
         assert current is not None
         versions.append(current.model)
