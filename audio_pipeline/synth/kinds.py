@@ -16,8 +16,12 @@ from audio_pipeline.synth.gearboxes import Gearbox
 from audio_pipeline.synth.machine import Machine, calibrated
 from audio_pipeline.synth.propellers import Propeller
 from audio_pipeline.synth.pumps import Pump
+from audio_pipeline.synth.sliders import Slider
+from audio_pipeline.synth.valves import Valve
 
-_CLASSES: Final[dict[str, type[Machine]]] = {cls.kind: cls for cls in (Fan, Pump, Bearing, Gearbox, Propeller)}
+_CLASSES: Final[dict[str, type[Machine]]] = {
+    sort.kind: sort for sort in (Fan, Pump, Valve, Slider, Bearing, Gearbox, Propeller)
+}
 
 KINDS: Final = tuple(_CLASSES)
 """Names of the kinds of machine."""

@@ -82,12 +82,15 @@ class Trouble:
         Randomness that is the same in every recording of this machine with this fault: the pitch of its squeal.
     level
         Root mean square of the healthy sound.
+    window
+        (start, end) in seconds within which the fault is present.
     """
 
     take: Take
     severity: float
     character: np.random.Generator
     level: float
+    window: tuple[float, float]
 
     def size(self, low_db: float, high_db: float) -> float:
         """An amplitude relative to the healthy level, from low (no severity) to high (severity 1)."""
@@ -207,7 +210,7 @@ def render(machine: Machine, seconds: float, rng: np.random.Generator, fault: Fa
         return Rendering(heard)
     window = _window(fault, seconds, take.drawing("onset").chance)
     character = stream(machine.seed, fault.name)
-    trouble = Trouble(take.drawing("fault"), fault.severity, character, rms(healthy[take.lead :]))
+    trouble = Trouble(take.drawing("fault"), fault.severity, character, rms(healthy[take.lead :]), window)
     spectrum = rfft(machine.ailments[fault.name](machine, trouble, parts)) * response
     changed = _heard(spectrum, take) * gain * _gate(take.count, window)
     return Rendering(heard + changed, window, _band(spectrum, take.size))

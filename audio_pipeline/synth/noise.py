@@ -11,7 +11,7 @@ import numpy as np
 from scipy.fft import next_fast_len
 
 from audio_pipeline.errors import SettingsError
-from audio_pipeline.synth.sounds import (
+from audio_pipeline.synth.signals import (
     SAMPLE_RATE,
     Signal,
     amplitude,
@@ -128,7 +128,7 @@ def _neighbour(rng: np.random.Generator, size: int) -> Signal:
     """Another machine: noise that beats with its rotation, and its tone."""
     hertz = log_uniform(rng, 3, 120)
     drift = np.interp(np.arange(size), np.linspace(0, size, 12), np.cumsum(rng.standard_normal(12)) * 0.05)
-    cycles = np.arange(size) * (hertz / SAMPLE_RATE) + drift
+    cycles = np.asarray(np.arange(size) * (hertz / SAMPLE_RATE) + drift, np.float64)
     orders = draw_overtones(rng, int(rng.integers(2, 40)), rng.uniform(0.3, 1.5), 8)
     tone = periodic(spread(orders, 1, hertz), cycles) * np.float32(amplitude(rng.uniform(-12, 6)))
     shape = draw_colour(rng, (-4, 1), 6, (1, 4), 500)

@@ -69,6 +69,11 @@ class Take:
         speed = 1 + speed_spread * float(bare.chance.standard_normal())
         return replace(bare, running_s=bare.wandering(jitter, speed)).drawing("healthy")
 
+    @property
+    def start_s(self) -> float:
+        """When sound begins to be made, in clip time: negative."""
+        return -self.lead / SAMPLE_RATE
+
     def drawing(self, name: str) -> Take:
         """Return the same recording with its stream of that name as `chance`, from that stream's beginning.
 
