@@ -9,8 +9,20 @@ Everything follows from the generators given. Not here: sounds without a physica
 (`audio_pipeline.pretraining.machines`).
 """
 
+from audio_pipeline.synth.dataset import SynthRecipe, write_dataset
 from audio_pipeline.synth.kinds import KINDS, draw_machine
 from audio_pipeline.synth.machine import Fault, Machine, Rendering, render
 from audio_pipeline.synth.noise import factory_noise, mix
 
-__all__ = ["KINDS", "Fault", "Machine", "Rendering", "draw_machine", "factory_noise", "mix", "render"]
+__all__ = [
+    "KINDS",
+    "Fault",
+    "Machine",
+    "Rendering",
+    "SynthRecipe",
+    "draw_machine",
+    "factory_noise",
+    "mix",
+    "render",
+    "write_dataset",
+]

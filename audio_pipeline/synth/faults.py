@@ -94,9 +94,9 @@ def knocks(trouble: Trouble, at: Times, strengths: Times, low_db: float, high_db
     modes = draw_modes(trouble.character, low, high, (1, 4), (0.0008, 0.006) if hard else (0.004, 0.03))
     burst = ring(modes, 0.08)
     # One impact of unit peak has this power for its share of time; what is rarer than 20 a second counts by its peak.
-    power = float(np.dot(burst, burst)) * 20 / SAMPLE_RATE
+    power = float(np.sum(np.square(burst))) * 20 / SAMPLE_RATE
     impulses = train(trouble.take.size, at, strengths)
-    energy = float(np.dot(impulses, impulses)) / (trouble.take.size / SAMPLE_RATE)
+    energy = float(np.sum(np.square(impulses))) / (trouble.take.size / SAMPLE_RATE)
     unit = np.sqrt(max(power / 20 * energy, power)) + 1e-9
     return struck(impulses, burst) * np.float32(trouble.size(low_db, high_db) / unit)
 

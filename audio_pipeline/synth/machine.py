@@ -26,6 +26,7 @@ Parts = dict[str, Signal]
 
 _FADE_S = 0.02  # a partial fault comes and goes over this long, inside its span
 _LONGEST_S = 600.0
+_UNHEARD = 1e-4  # a change 80 dB below the machine is none: a missing stroke where there is none to miss
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Rendering:
     samples
         float32[n], 16 kHz.
     fault_span
-        (start, end) in seconds of the stretch in which the fault is present; None when healthy.
+        (start, end) in seconds of the stretch in which the fault is present; None when healthy, or when the fault found
+        nothing to change there (a missing stroke where there is no stroke).
     fault_band_hz
         (low, high) in Hz that holds the middle 90 % of the energy of what the fault changed; None when healthy.
     """
@@ -213,6 +215,8 @@ def render(machine: Machine, seconds: float, rng: np.random.Generator, fault: Fa
     trouble = Trouble(take.drawing("fault"), fault.severity, character, rms(healthy[take.lead :]), window)
     spectrum = rfft(machine.ailments[fault.name](machine, trouble, parts)) * response
     changed = _heard(spectrum, take) * gain * _gate(take.count, window)
+    if rms(changed) < _UNHEARD * rms(heard):
+        return Rendering(heard)
     return Rendering(heard + changed, window, _band(spectrum, take.size))
 
 

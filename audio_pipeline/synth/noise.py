@@ -119,7 +119,7 @@ def _hum(rng: np.random.Generator, size: int) -> Signal:
     """Mains or a motor somewhere."""
     hertz = float(rng.choice([50.0, 60.0, 100.0, 120.0, log_uniform(rng, 20, 900)]))
     tones = spread(draw_overtones(rng, int(rng.integers(1, 30)), rng.uniform(0.4, 2)), 1, hertz)
-    cycles = np.arange(size) * (hertz / SAMPLE_RATE)
+    cycles = np.arange(size, dtype=np.float64) * (hertz / SAMPLE_RATE)
     wobble = np.float32(rng.uniform(0, 0.3)) * slow(rng, size, 2)
     return periodic(tones, cycles) * (1 + wobble) * np.float32(amplitude(rng.uniform(-24, 0)))
 

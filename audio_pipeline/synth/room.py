@@ -57,7 +57,7 @@ class Room:
         tail = np.random.default_rng(self.seed).standard_normal(length, dtype=np.float32)
         tail *= np.exp(np.arange(length) * np.float32(-6.9 / (self.t60_s * SAMPLE_RATE)))
         tail[: SAMPLE_RATE // 500] = 0.0  # nothing arrives sooner than over a detour of 2 ms
-        tail *= 10 ** (self.reverberant_db / 20) / (np.sqrt(np.dot(tail, tail)) + 1e-9)
+        tail *= 10 ** (self.reverberant_db / 20) / (np.sqrt(np.sum(np.square(tail))) + 1e-9)
         tail[0] = 1.0
         return np.asarray(rfft(tail, size) * on_bins(self._microphone(), size), np.complex64)
 

@@ -112,7 +112,7 @@ def noise(rng: np.random.Generator, size: int, curve: Times) -> Signal:
     """
     gain = on_bins(curve, size)
     gain[0] = 0.0
-    gain *= size / (2.0 * np.sqrt(np.dot(gain, gain)))
+    gain *= size / (2.0 * np.sqrt(np.sum(np.square(gain))))
     spectrum = rng.standard_normal(2 * len(gain), dtype=np.float32).view(np.complex64)
     spectrum *= gain
     return np.asarray(irfft(spectrum, size, overwrite_x=True), np.float32)
@@ -145,7 +145,7 @@ def periodic(overtones: Orders, cycles: Times) -> Signal:
 
 def draw_overtones(rng: np.random.Generator, count: int, fall: float, uneven_db: float = 6.0) -> Orders:
     """Draw overtones of unit power and any phase that fall as order ** -fall, uneven by `uneven_db`."""
-    order = np.arange(1, count + 1)
+    order = np.arange(1.0, count + 1)
     sizes = order**-fall * amplitude(uneven_db * rng.standard_normal(count))
     sizes = sizes * np.sqrt(2 / np.sum(sizes**2))
     return np.concatenate([[0], sizes * np.exp(2j * np.pi * rng.random(count))])
@@ -224,4 +224,4 @@ def slow(rng: np.random.Generator, size: int, rate_hz: float) -> Signal:
 
 def rms(samples: Signal) -> float:
     """Root mean square."""
-    return float(np.sqrt(np.dot(samples, samples) / len(samples)))
+    return float(np.sqrt(np.mean(np.square(samples), dtype=np.float64)))
