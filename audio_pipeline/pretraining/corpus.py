@@ -32,7 +32,7 @@ class Corpus:
     factory
         One float32[channels, n] a recording: channels of one array are views of one moment.
     machines
-        One float32[1, n] a recording of engines and motors, quiet background.
+        One float32[1, n] a recording of engines and motors, and a channel of the factory's fan.
     """
 
     factory: tuple[NDArray[np.float32], ...]
@@ -82,6 +82,7 @@ def load(packed: Path) -> Corpus:
                 channels = samples.T if rate == SAMPLE_RATE else soxr.resample(samples, rate, SAMPLE_RATE).T
                 if name.startswith(FACTORY):
                     factory.append(np.ascontiguousarray(channels))
+                    machines += [channel[None] for channel in factory[-1]]
                 else:
                     machines.append(np.ascontiguousarray(channels[:1]))
     except (OSError, zipfile.BadZipFile) as e:

@@ -21,7 +21,7 @@ from audio_pipeline.pretraining.corpus import Corpus, load
 from audio_pipeline.pretraining.losses import retained_mixture, supervised_contrast
 from audio_pipeline.pretraining.scenes import Recipe, SceneMaker
 from audio_pipeline.torch_encoders.export import export_encoder
-from audio_pipeline.torch_encoders.machine_encoder import EMBEDDING, FRAME_HOP_S, MachineEncoder, compact_config
+from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, MachineEncoder, compact_config
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
@@ -40,7 +40,7 @@ class Schedule:
     """
 
     steps: int = 3000
-    rate: float = 1e-3
+    rate: float = 6e-4
     warm_up: int = 100
     decay: float = 0.4
     weight_decay: float = 0.01
@@ -75,7 +75,7 @@ class _Training(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = MachineEncoder(compact_config())
-        self.read_off = nn.Linear(EMBEDDING, 3 * 128)
+        self.read_off = nn.Linear(2 * COLUMNS, 3 * 128)
 
     def losses(self, audio: Tensor, states: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -85,9 +85,10 @@ class _Training(nn.Module):
             ]
             coarse, fine = (torch.cat(spectrum) for spectrum in zip(*pieces, strict=True))
             statistics = torch.cat([coarse.mean(1), coarse.std(1), coarse.amax(1)], dim=1)
-        embedded = self.encoder.trained(self.encoder.hidden(coarse, fine))
-        contrast = supervised_contrast(embedded, states, sites)
-        return contrast, retained_mixture(self.read_off(nn.functional.normalize(embedded, dim=1) * 8), statistics)
+        groups = self.encoder.trained(self.encoder.hidden(coarse, fine))
+        contrast = torch.stack([supervised_contrast(group, states, sites) for group in groups]).mean()
+        units = torch.cat([nn.functional.normalize(group, dim=1) * 8 for group in groups], dim=1)
+        return contrast, retained_mixture(self.read_off(units), statistics)
 
 
 def pretrain(
@@ -171,12 +172,15 @@ def _learn(
     contrast, retained = training.losses(*(part.to(device, non_blocking=True) for part in batch))
     optimiser.zero_grad(set_to_none=True)
     (contrast + schedule.retain_weight * retained).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(training.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(training.parameters(), 5.0)
     optimiser.step()
     with torch.no_grad():
         keep = min(schedule.average, (2 + step) / (11 + step))
         for name, value in training.encoder.state_dict().items():
-            average[name].lerp_(value, 1 - keep)
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - keep)
+            else:
+                average[name].copy_(value)
     return contrast.item(), retained.item()
 
 

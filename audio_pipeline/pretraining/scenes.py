@@ -42,8 +42,8 @@ class Recipe:
     faulty: int = 2
     seconds: tuple[float, ...] = (3.0, 4.0, 5.0)
     machine_pool: int = 1600
-    real_share: float = 0.2
-    background_shares: tuple[float, float, float] = (0.5, 0.1, 0.4)
+    real_share: float = 0.35
+    background_shares: tuple[float, float, float] = (0.4, 0.15, 0.45)
     snr_db: tuple[float, float] = (-18.0, 20.0)
     snr_jitter_db: float = 1.5
     microphone_db: float = 6.0

@@ -12,8 +12,8 @@ from audio_pipeline.torch_encoders.logmel import COARSE, FINE, LogMel
 from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
-EMBEDDING = 128
-"""Columns of the trained part."""
+COLUMNS = 64
+"""Of each of the two trained groups."""
 
 
 def compact_config() -> Wav2Vec2Config:
@@ -54,7 +54,10 @@ class MachineEncoder(nn.Module):
         self.project = nn.Linear(COARSE.bands + FINE.bands, config.hidden_size)
         self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
         self.pool = StatisticsPool(POOLINGS)
-        self.embed = nn.Linear(len(POOLINGS) * config.hidden_size, EMBEDDING)
+        # Statistics of all clips have much in common; contrast needs what is different, means and peaks on one scale.
+        self.balance = nn.BatchNorm1d(len(POOLINGS) * config.hidden_size, affine=False)
+        self.steady = nn.Linear(2 * config.hidden_size, COLUMNS, bias=False)
+        self.striking = nn.Linear(config.hidden_size, COLUMNS, bias=False)
 
     def spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → coarse log-mel [batch, T, bands], fine log-mel [batch, T', bands]."""
@@ -68,23 +71,29 @@ class MachineEncoder(nn.Module):
         states: Tensor = self.transformer(self.project(torch.cat(centred, dim=2) / 2)).last_hidden_state
         return states
 
-    def trained(self, hidden: Tensor) -> Tensor:
-        """Hidden states → the trained columns float32[batch, 128]."""
-        columns: Tensor = self.embed(self.pool(hidden))
-        return columns
+    def trained(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states → the trained columns: of what goes on (mean, deviation), of what strikes (near-maximum).
+
+        Two groups, since a detector that takes the larger of both scores needs each to be clean of the other's noise.
+        """
+        going_on, striking = self.balance(self.pool(hidden)).split(
+            [2 * self.config.hidden_size, self.config.hidden_size], dim=1
+        )
+        return self.steady(going_on), self.striking(striking)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → embedding float32[batch, 640], frames float32[batch, T, 256]."""
         coarse, fine = self.spectra(audio)
         hidden = self.hidden(coarse, fine)
-        embedding = torch.cat([self.pool(coarse), fine.mean(1), self.trained(hidden)], dim=1)
+        embedding = torch.cat([self.pool(coarse), fine.mean(1), *self.trained(hidden)], dim=1)
         return embedding, torch.cat([coarse, hidden], dim=2)
 
     def groups(self) -> tuple[dict[str, ColumnGroup], dict[str, ColumnGroup]]:
         """Columns of the embedding and of the frames, in order."""
         statistics = [("logmel", pooling, COARSE.bands) for pooling in POOLINGS]
+        learned = [("wav2vec2", kind, COLUMNS) for kind in ("steady", "striking")]
         return (
-            column_groups([*statistics, ("finemel", "mean", FINE.bands), ("wav2vec2", "learned", EMBEDDING)]),
+            column_groups([*statistics, ("finemel", "mean", FINE.bands), *learned]),
             column_groups([("logmel", "none", COARSE.bands), ("wav2vec2", "none", self.config.hidden_size)]),
         )
 

@@ -57,6 +57,6 @@ def detector(reference: Mapping[str, Floats], tested: Mapping[str, Floats], reco
     for name, columns in reference.items():
         groups[name] = slice(start, start + columns.shape[1])
         start += columns.shape[1]
-    members, held_out = fit_machine(np.hstack(list(reference.values())), recordings.tolist(), groups)
-    model = MachineModel(("",), members, held_out, np.arange(len(recordings)))
+    fitted, held_out = fit_machine(np.hstack(list(reference.values())), recordings.tolist(), groups)
+    model = MachineModel(("",), fitted, held_out, np.arange(len(recordings)))
     return model.score(np.hstack(list(tested.values())))

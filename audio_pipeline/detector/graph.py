@@ -1,0 +1,223 @@
+"""What was fitted → one ONNX graph: embedding, machine and confirmed faults in, score and p-value out.
+
+Here: the graph's nodes, and nothing fitted or measured. Not here: fitting (`backends`), running it (`classifier`).
+
+    embedding ─► per group: standardise ─► whiten, neighbours ─► mean of backends ─► highest group   [K models, N rows]
+    machine ────► its own model, or the lowest of all for an unknown machine
+    confirmed ──► nearness to a confirmed fault, whitened ─► lifts the score towards the top of the calibration
+    calibration ► p = (1 + #{calibration scores >= score}) / (rows + 1)
+
+Every row is scored under every machine's model, and one of them chosen: a row's result depends on that row alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from audio_pipeline.detector.backends import SAME, Floats, GroupModel, MachineModel
+
+OPSET = 18
+_NEVER_NEAREST = 1e30
+TWIN_LIFT = 1.0
+"""How far above the highest calibration score a perfect twin of a confirmed fault comes."""
+
+
+def build(
+    models: Sequence[MachineModel],
+    machines: Sequence[str],
+    width: int,
+    calibration: NDArray[np.float32],
+    calibration_unknown: NDArray[np.float32],
+    confirmed: NDArray[np.float32],
+) -> bytes:
+    """Write the graph.
+
+    Parameters
+    ----------
+    models
+        K of them; together they cover `machines`.
+    machines
+        Names in the order of their index, from 1.
+    width
+        Columns of the embedding.
+    calibration, calibration_unknown
+        float32[n]: scores of normals, for a known and for an unknown machine.
+    confirmed
+        float32[C, width]: faults known when it was trained; those confirmed later come through the input.
+    """
+    graph = _Graph()
+    embedding, machine = "embedding", "machine"
+    known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
+    group_scores, separations, fault_sizes = [], [], []
+    for position, group in enumerate(models[0].groups):
+        fitted = [model.groups[position] for model in models]
+        columns = [graph.constant(np.array([v], np.int64)) for v in (group.columns.start, group.columns.stop, 1)]
+        rows, faults = (
+            _standardise(graph, graph.node("Slice", source, columns[0], columns[1], columns[2]), fitted)
+            for source in (embedding, known)
+        )
+        whitening = graph.constant(np.stack([g.whitening for g in fitted]))
+        white_rows, white_faults = graph.node("MatMul", rows, whitening), graph.node("MatMul", faults, whitening)
+        row_size, fault_size = _squared_length(graph, white_rows), _squared_length(graph, white_faults)
+        group_scores.append(_group_score(graph, rows, row_size, fitted))
+        share = graph.constant(np.float32(1 / group.whitening.shape[0]))
+        apart = _separation(graph, white_rows, row_size, white_faults, fault_size)
+        separations.append(graph.node("Mul", apart, share))
+        fault_sizes.append(graph.node("Mul", fault_size, share))
+    fused = graph.node("Max", *group_scores)
+    unknown, chosen = _choose_model(graph, fused, machine, models, machines)
+    novelty = _pick(graph, fused, chosen)
+    twin = _pick(graph, _nearness(graph, separations, fault_sizes), chosen)
+    tops = [graph.constant(np.float32(scores.max() + TWIN_LIFT)) for scores in (calibration_unknown, calibration)]
+    below_top = graph.node("Relu", graph.node("Sub", graph.node("Where", unknown, *tops), novelty))
+    graph.node("Add", novelty, graph.node("Mul", twin, below_top), output="score")
+    p_values = [_p_value(graph, "score", scores) for scores in (calibration_unknown, calibration)]
+    graph.node("Where", unknown, *p_values, output="p_value")
+    return graph.finish(width)
+
+
+class _Graph:
+    """Collects nodes and constants, naming them in order."""
+
+    def __init__(self) -> None:
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: NDArray[np.generic] | np.generic) -> str:
+        array = np.asarray(value)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        name = f"c{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+        return name
+
+    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:  # noqa: ANN401
+        name = output or f"n{len(self._nodes)}"
+        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
+        return name
+
+    def axes(self, *axes: int) -> str:
+        return self.constant(np.array(axes, np.int64))
+
+    def finish(self, width: int) -> bytes:
+        inputs = [
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", width]),
+            helper.make_tensor_value_info("machine", TensorProto.INT64, ["N"]),
+            helper.make_tensor_value_info("confirmed", TensorProto.FLOAT, ["M", width]),
+        ]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("score", "p_value")]
+        graph = helper.make_graph(self._nodes, "wheeltapper_classifier", inputs, outputs, self._constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+
+def _standardise(graph: _Graph, rows: str, fitted: Sequence[GroupModel]) -> str:
+    """[N, d] → [K, N, d] in deviations from each model's centre."""
+    centre = graph.constant(np.stack([g.centre for g in fitted])[:, None])
+    scale = graph.constant(np.stack([g.scale for g in fitted])[:, None])
+    return graph.node("Div", graph.node("Sub", graph.node("Unsqueeze", rows, graph.axes(0)), centre), scale)
+
+
+def _squared_length(graph: _Graph, rows: str) -> str:
+    """[K, N, d] → [K, N]."""
+    return graph.node("ReduceSumSquare", rows, graph.axes(2), keepdims=0)
+
+
+def _group_score(graph: _Graph, standard: str, from_centre: str, fitted: Sequence[GroupModel]) -> str:
+    """[K, N]: the mean of the backends' normalised logs, as `GroupModel.score`."""
+    width = fitted[0].whitening.shape[0]
+    same = graph.constant(np.float32(SAME * width))
+    bank, sizes, densities = _stacked_banks(fitted)
+    product = graph.node("MatMul", standard, graph.constant(bank.transpose(0, 2, 1)))
+    rows = graph.node("Unsqueeze", _squared_length(graph, standard), graph.axes(2))
+    both = graph.node("Add", rows, graph.constant(sizes[:, None]))
+    distances = graph.node("Sub", both, graph.node("Mul", product, graph.constant(np.float32(2))))
+    nearest = graph.node("ArgMin", distances, axis=2, keepdims=0)
+    shortest = graph.node("Relu", graph.node("ReduceMin", distances, graph.axes(2), keepdims=0))
+    half = graph.constant(np.float32(0.5))
+    neighbour = graph.node("Mul", half, graph.node("Log", graph.node("Add", shortest, same)))
+    sparse = graph.node("GatherElements", graph.constant(np.log(densities)), nearest, axis=1)
+    logs = (
+        graph.node("Log", graph.node("Add", from_centre, same)),
+        neighbour,
+        graph.node("Sub", neighbour, sparse),
+    )
+    terms = []
+    for position, log in enumerate(logs):
+        median = graph.constant(np.array([[g.median[position]] for g in fitted]))
+        # The mean over backends is folded into the spread.
+        spread = graph.constant(np.array([[len(logs) * g.spread[position]] for g in fitted]))
+        terms.append(graph.node("Div", graph.node("Sub", log, median), spread))
+    return graph.node("Sum", *terms)
+
+
+def _stacked_banks(fitted: Sequence[GroupModel]) -> tuple[Floats, Floats, Floats]:
+    """Banks of K models as one: rows [K, R, d], squared lengths [K, R], densities [K, R]; filler is never nearest."""
+    rows, width = max(len(g.bank) for g in fitted), fitted[0].bank.shape[1]
+    bank = np.zeros((len(fitted), rows, width))
+    sizes, densities = np.full((len(fitted), rows), _NEVER_NEAREST), np.ones((len(fitted), rows))
+    for model, group in enumerate(fitted):
+        own = slice(0, len(group.bank))
+        bank[model, own], densities[model, own] = group.bank, group.density
+        # Of the rounded rows, which is what the graph multiplies by.
+        sizes[model, own] = (group.bank.astype(np.float32).astype(np.float64) ** 2).sum(1)
+    return bank, sizes, densities
+
+
+def _choose_model(
+    graph: _Graph, fused: str, machine: str, models: Sequence[MachineModel], machines: Sequence[str]
+) -> tuple[str, str]:
+    """Whether a row's machine is unknown, bool[N], and the model that judges it, int64[N, 1]."""
+    of_machine = {name: number for number, model in reversed(list(enumerate(models))) for name in model.machines}
+    table = np.array([0, *(of_machine[name] for name in machines)], np.int64)
+    none, count = graph.constant(np.int64(0)), graph.constant(np.int64(len(machines)))
+    unknown = graph.node("Or", graph.node("LessOrEqual", machine, none), graph.node("Greater", machine, count))
+    own = graph.node("Gather", graph.constant(table), graph.node("Where", unknown, none, machine))
+    lowest = graph.node("ArgMin", fused, axis=0, keepdims=0)
+    return unknown, graph.node("Unsqueeze", graph.node("Where", unknown, lowest, own), graph.axes(1))
+
+
+def _pick(graph: _Graph, table: str, chosen: str) -> str:
+    """[K, N] and each row's model → [N]."""
+    picked = graph.node("GatherElements", graph.node("Transpose", table, perm=[1, 0]), chosen, axis=1)
+    return graph.node("Squeeze", picked, graph.axes(1))
+
+
+def _separation(graph: _Graph, rows: str, row_size: str, faults: str, fault_size: str) -> str:
+    """Squared whitened distance of each row from each confirmed fault, [K, N, C]."""
+    product = graph.node("MatMul", rows, graph.node("Transpose", faults, perm=[0, 2, 1]))
+    sizes = graph.node(
+        "Add", graph.node("Unsqueeze", row_size, graph.axes(2)), graph.node("Unsqueeze", fault_size, graph.axes(1))
+    )
+    return graph.node("Sub", sizes, graph.node("Mul", product, graph.constant(np.float32(2))))
+
+
+def _nearness(graph: _Graph, separations: Sequence[str], fault_sizes: Sequence[str]) -> str:
+    """How near a row is to a confirmed fault, [K, N]: 1 a twin, 0 not nearer than the fault is to the normals' centre.
+
+    With squared whitened distances d(row, fault) and d(fault, centre): 2 (1 - d(row, fault) / d(fault, centre)), cut
+    at 0 and 1. A normal row is about as far from the fault as the centre is, or farther, and stays untouched.
+    """
+    apart = graph.node("Sum", *separations)
+    size = graph.node("Unsqueeze", graph.node("Sum", *fault_sizes), graph.axes(1))
+    share = graph.node("Div", apart, graph.node("Max", size, graph.constant(np.float32(1e-6))))
+    twice = graph.node("Mul", graph.node("Sub", graph.constant(np.float32(1)), share), graph.constant(np.float32(2)))
+    near = graph.node("Clip", twice, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
+    # A column of zeros: without a confirmed fault there is still something to take the maximum of.
+    nobody = graph.node("Pad", near, graph.constant(np.array([0, 0, 0, 0, 0, 1], np.int64)))
+    return graph.node("ReduceMax", nobody, graph.axes(2), keepdims=0)
+
+
+def _p_value(graph: _Graph, score: str, calibration: NDArray[np.float32]) -> str:
+    column = graph.node("Unsqueeze", score, graph.axes(1))
+    reached = graph.node("GreaterOrEqual", graph.constant(calibration[None].astype(np.float32)), column)
+    counted = graph.node("ReduceSum", graph.node("Cast", reached, to=TensorProto.FLOAT), graph.axes(1), keepdims=0)
+    ranks = graph.node("Add", counted, graph.constant(np.float32(1)))
+    return graph.node("Div", ranks, graph.constant(np.float32(len(calibration) + 1)))

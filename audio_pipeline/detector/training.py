@@ -1,0 +1,191 @@
+"""From a reference set to a published model: fit, export, calibrate with the exported graph, measure, publish.
+
+Here: the order, and what the manifest says. Not here: the fitting (`backends`), the graph (`graph`), the store
+(`audio_pipeline.artifacts`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_pipeline.artifacts import ModelStore
+from audio_pipeline.decision import Calibration
+from audio_pipeline.detector import calibration
+from audio_pipeline.detector.backends import BACKENDS, MachineModel, coreset, fit_site
+from audio_pipeline.detector.classifier import Classifier
+from audio_pipeline.detector.graph import build
+from audio_pipeline.detector.manifest import (
+    CLASSIFIER_FILE,
+    FalseAlarmRate,
+    FusionMember,
+    ModelManifest,
+    TrainingData,
+)
+from audio_pipeline.encoder import EncoderManifest
+from audio_pipeline.errors import TrainingError
+from audio_pipeline.evaluation import measure
+from audio_pipeline.reference import Reference
+
+_CONFIRMED_ROWS = 200
+_FEW_HELD_OUT = 20
+
+
+def train(
+    reference: Reference,
+    encoder: EncoderManifest,
+    artifacts: Path,
+    *,
+    false_alarm_rate: float = 0.01,
+    parent: str | None = None,
+    seed: int = 0,
+) -> Path:
+    """Train a model on a reference set and publish it; it does not serve yet.
+
+    Held-out recordings neither train nor calibrate. Normals alone are enough; anomalies of the reference become
+    confirmed faults, whose near twins score higher.
+
+    Parameters
+    ----------
+    reference
+        Vectors of `encoder`, with targets, machines and recording groups.
+    encoder
+        Names the groups of columns that are scored apart.
+    artifacts
+        The artifacts folder.
+    false_alarm_rate
+        Share of healthy clips that may raise an alarm.
+    parent
+        The version that this one follows, for its history.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    Path
+        The version's folder; its name is the version.
+
+    Raises
+    ------
+    TrainingError
+        Too few normals, or vectors of another encoder.
+    """
+    graph, manifest = fit(reference, encoder, false_alarm_rate=false_alarm_rate, parent=parent, seed=seed)
+    store = ModelStore(artifacts)
+    return store.models / store.publish({CLASSIFIER_FILE: graph}, manifest.to_json())
+
+
+def fit(
+    reference: Reference,
+    encoder: EncoderManifest,
+    *,
+    false_alarm_rate: float = 0.01,
+    parent: str | None = None,
+    seed: int = 0,
+) -> tuple[bytes, ModelManifest]:
+    """Do what `train` does, without a file: the graph, and its manifest but for the files' hashes.
+
+    Raises
+    ------
+    TrainingError
+        As `train`.
+    """
+    if reference.encoder_sha256 != encoder.sha256:
+        raise TrainingError(
+            f"The reference was embedded with the encoder {reference.encoder_name} ({reference.encoder_sha256[:12]}), "
+            f"not with {encoder.name} ({encoder.sha256[:12]}): embed the recordings again."
+        )
+    known = reference.select(~reference.held_out)
+    normals, faults = known.select(~known.targets), known.select(known.targets)
+    vectors = normals.vectors.astype(np.float64)
+    groups = {name: group.columns for name, group in encoder.groups.items()}
+    models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed)
+    machines = tuple(sorted(set(normals.machines.tolist())))
+    scores = {
+        "known": calibration.known_machine_scores(models, len(vectors)).astype(np.float32),
+        "unknown": calibration.unknown_machine_scores(models, vectors).astype(np.float32),
+    }
+    confirmed = _confirmed(faults.vectors, models[0])
+    graph = build(models, machines, vectors.shape[1], scores["known"], scores["unknown"], confirmed)
+    tables = {name: calibration.table(values) for name, values in scores.items()}
+    reachable = tables["known"].reachable()
+    rate = FalseAlarmRate(asked=false_alarm_rate, reachable=reachable, used=max(false_alarm_rate, reachable))
+    manifest = ModelManifest(
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        parent=parent,
+        encoder_name=encoder.name,
+        encoder_sha256=encoder.sha256,
+        dimensions=vectors.shape[1],
+        machines=machines,
+        members=tuple(
+            FusionMember(group=name, backend=backend, start=columns.start, stop=columns.stop)
+            for name, columns in groups.items()
+            for backend in BACKENDS
+        ),
+        calibration=tables,
+        calibration_recordings=len(set(normals.groups.tolist())),
+        false_alarm_rate=rate,
+        thresholds={name: table.threshold(rate.used) for name, table in tables.items()},
+        metrics={},
+        data=TrainingData(
+            reference_sha256=reference.sha256,
+            reference_rows=len(reference),
+            production_rows=0,
+            normal_rows=len(normals),
+            anomaly_rows=len(faults),
+            held_out_rows=len(reference) - len(known),
+        ),
+        levels_db=_levels(normals),
+        notes=_notes(models, reference, rate),
+    )
+    held_out = reference.select(reference.held_out)
+    return graph, manifest.model_copy(update={"metrics": _measured(graph, manifest, held_out, tables)})
+
+
+def _confirmed(faults: NDArray[np.float32], model: MachineModel) -> NDArray[np.float32]:
+    """At most so many faults, spread over what they sound like."""
+    if len(faults) <= _CONFIRMED_ROWS:
+        return faults
+    standard = np.hstack([group.standardised(faults.astype(np.float64)) for group in model.groups])
+    return faults[coreset(standard, _CONFIRMED_ROWS)]
+
+
+def _levels(normals: Reference) -> dict[str, tuple[float, float]]:
+    levels = {}
+    for machine in sorted(set(normals.machines.tolist())):
+        own = normals.levels_db[normals.machines == machine]
+        levels[machine] = (float(own.min()), float(own.max()))
+    return levels
+
+
+def _notes(models: tuple[MachineModel, ...], reference: Reference, rate: FalseAlarmRate) -> tuple[str, ...]:
+    notes = []
+    if rate.used > rate.asked:
+        notes.append(
+            f"A false-alarm rate of {rate.asked:.2%} needs {int(np.ceil(1 / rate.asked)) - 1} normal windows that are "
+            f"not held out; with those there are, {rate.reachable:.2%} is the lowest that can be promised."
+        )
+    shared = [name for model in models for name in model.machines if len(model.machines) > 1]
+    if shared:
+        notes.append(f"Too few normals each, judged together: {', '.join(shared)}.")
+    held_out = int(reference.held_out.sum())
+    if held_out < _FEW_HELD_OUT:
+        notes.append(f"Only {held_out} rows are held out: the metrics say little.")
+    return tuple(notes)
+
+
+def _measured(
+    graph: bytes, manifest: ModelManifest, held_out: Reference, tables: dict[str, Calibration]
+) -> dict[str, object]:
+    """Figures on held-out windows, by the exported graph."""
+    if not len(held_out):
+        return {"held_out": None}
+    scores = Classifier.from_bytes(graph, manifest).score(held_out.vectors, held_out.machines.tolist())
+    ranks = np.round(scores.p_value * (tables["known"].rows + 1))
+    verdicts = ranks <= tables["known"].rank(manifest.false_alarm_rate.used)
+    figures = measure("held-out windows", held_out.targets, scores.score, verdicts)
+    return {"held_out": asdict(figures)}
