@@ -171,7 +171,7 @@ class Slider(Machine):
 
     def weak_stroke(self, trouble: Trouble, parts: Parts) -> Signal:
         """Low pressure: the carriage arrives softly and drags; stops are weaker, motion quieter."""
-        stops = in_window(self.way(trouble.take).stops, trouble.window)
+        stops = in_window(trouble.take, self.way(trouble.take).stops, trouble.window)
         factor = trouble.degree(-0.5, -20) - 1
         weaker = struck_as(trouble.take, stops.scaled(factor), self.bursts) * trouble.take.loading("stops")
         return np.asarray(weaker + parts["motion"] * np.float32(0.7 * factor))

@@ -45,9 +45,14 @@ class Strokes:
         )
 
 
-def in_window(strokes: Strokes, window: tuple[float, float]) -> Strokes:
-    """Those that a fault present from window[0] to window[1] (s) touches as a whole."""
-    return strokes.where((strokes.at > window[0] - 0.01) & (strokes.at < window[1] - 0.03))
+def in_window(take: Take, strokes: Strokes, window: tuple[float, float]) -> Strokes:
+    """Those that a fault present from window[0] to window[1] (s) touches as a whole.
+
+    A fault that is there when the clip begins or ends was there before and is after: strokes ring into the clip.
+    """
+    since = -np.inf if window[0] <= 0 else window[0] + 0.02
+    until = np.inf if window[1] >= take.count / SAMPLE_RATE else window[1] - 0.03
+    return strokes.where((strokes.at > since) & (strokes.at < until))
 
 
 def struck_as(take: Take, strokes: Strokes, bursts: tuple[Signal, ...]) -> Signal:

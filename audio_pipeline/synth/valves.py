@@ -138,7 +138,7 @@ class Valve(Machine):
 
     def _affected(self, trouble: Trouble) -> Strokes:
         """The strokes within the fault's window that it touches: of one sort, or all."""
-        strokes = in_window(self.strokes(trouble.take), trouble.window)
+        strokes = in_window(trouble.take, self.strokes(trouble.take), trouble.window)
         sort = int(trouble.character.integers(-1, len(self.offsets)))
         return strokes if sort < 0 else strokes.where(strokes.sort == sort)
 
@@ -150,6 +150,7 @@ class Valve(Machine):
     def missing_stroke(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """The valve does not move at some commands; severity is the share of them."""
         strokes = self._affected(trouble)
+        strokes = strokes.where((strokes.at > 0) & (strokes.at < trouble.take.count / SAMPLE_RATE - 0.03))
         order = trouble.take.chance.permutation(len(strokes.at))
         missing = strokes.where(order < max(1, round(len(order) * (0.1 + 0.7 * trouble.severity))))
         return self._changed(trouble, missing.scaled(-1.0))
