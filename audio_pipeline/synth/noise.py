@@ -62,7 +62,7 @@ def factory_noise(seconds: float, rng: np.random.Generator) -> Signal:
     if count < 1:
         raise SettingsError(f"Noise of {seconds:g} s cannot be made: choose a positive length.")
     size = next_fast_len(count + _LEAD, real=True)
-    hall = noise(rng, size, draw_colour(rng, (-7, -1), 4, (0, 5), log_uniform(rng, 60, 1500)).curve())
+    hall = noise(rng, size, draw_colour(rng, (-8, -2), 4, (0, 5), log_uniform(rng, 40, 800)).curve())
     if rng.random() < 0.6:
         hall *= 1 + np.float32(rng.uniform(0.05, 0.35)) * slow(rng, size, log_uniform(rng, 0.2, 6))
     for _ in range(int(rng.integers(0, 3))):
