@@ -64,8 +64,8 @@ def test_a_fault_changes_more_the_worse_it_is(kind: str, name: str) -> None:
         ratios = []
         for seed in range(5):
             machine = machine_of(kind, seed)
-            healthy = record(machine, 3.0).samples
-            faulty = record(machine, 3.0, Fault(name, severity)).samples
+            healthy = record(machine, 5.0).samples
+            faulty = record(machine, 5.0, Fault(name, severity)).samples
             assert np.isfinite(faulty).all()
             ratios.append(rms(faulty - healthy) / rms(healthy))
         changes.append(np.median(ratios))
