@@ -153,16 +153,16 @@ class Bearing(Machine):
         take, rate = trouble.take, self.shaft_hz * self.geometry.cage
         swing = faults.swing(parts["rolling"], take.running_s * rate, 0.1 + 0.7 * trouble.severity, 0.4)
         at = faults.arrivals(trouble, rate, 0.06)
-        return swing + faults.knocks(trouble, at, take.chance.uniform(0.4, 1.2, len(at)), -10, 9, hard=False)
+        return swing + faults.knocks(trouble, at, take.chance.uniform(0.4, 1.2, len(at)), -20, 9, hard=False)
 
     def lubrication(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """Starved of grease: metal touches metal; noise rises above 2 kHz, unsteadily, with random crackles."""
         take = trouble.take
         low = log_uniform(trouble.character, 1500, 4000)
         unsteady = np.exp(0.5 * slow(take.chance, take.size, 5))
-        touch = take.noise(band(low, 7900, 2)) * unsteady * np.float32(trouble.size(-16, 5))
+        touch = take.noise(band(low, 7900, 2)) * unsteady * np.float32(trouble.size(-24, 5))
         at = faults.poisson(trouble, 10 + 150 * trouble.severity)
-        return np.asarray(touch + faults.knocks(trouble, at, take.chance.exponential(1.0, len(at)), -22, -2))
+        return np.asarray(touch + faults.knocks(trouble, at, take.chance.exponential(1.0, len(at)), -30, -2))
 
     def _load_zone(self, take: Take, at: Times, order: float) -> Times:
         """Share of the load (Stribeck: cos^1.5 within the loaded half) where a point at `order` turns is then."""

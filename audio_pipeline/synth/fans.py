@@ -132,8 +132,8 @@ class Fan(Machine):
         low = log_uniform(trouble.character, 60, 500)
         turbulence = take.noise(band(low, low * trouble.character.uniform(3, 10), 1.5))
         gusts = np.exp(0.5 * slow(take.chance, take.size, trouble.character.uniform(3, 14)))
-        more = parts["tones"] * np.float32(trouble.degree(-12, 5))
-        return np.asarray(turbulence * gusts * np.float32(trouble.size(-12, 5)) + more)
+        more = parts["tones"] * np.float32(trouble.degree(-24, 5))
+        return np.asarray(turbulence * gusts * np.float32(trouble.size(-24, 5)) + more)
 
     def rattle(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """A loose guard."""

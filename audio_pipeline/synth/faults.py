@@ -106,8 +106,8 @@ def bearing_wear(trouble: Trouble, shaft_hz: float) -> Signal:
     rate = shaft_hz * 0.4 * float(trouble.character.integers(6, 14))
     at = arrivals(trouble, rate, 0.02)
     strengths = 1 + 0.4 * trouble.take.chance.standard_normal(len(at))
-    rolling = trouble.take.noise(band(1500, 7000, 2)) * np.float32(trouble.size(-24, -6))
-    return knocks(trouble, at, strengths, -14, 5) + rolling
+    rolling = trouble.take.noise(band(1500, 7000, 2)) * np.float32(trouble.size(-32, -6))
+    return knocks(trouble, at, strengths, -24, 5) + rolling
 
 
 def rattle(trouble: Trouble, shaft_hz: float) -> Signal:
@@ -117,7 +117,7 @@ def rattle(trouble: Trouble, shaft_hz: float) -> Signal:
     take = trouble.take
     fits = np.maximum(slow(take.chance, take.size, 2) + 0.8, 0)
     strengths = fits[np.clip(at, 0, take.size - 1).astype(int)] * take.chance.uniform(0.3, 1, len(at))
-    return knocks(trouble, at, strengths, -12, 8, hard=trouble.character.random() < 0.4)
+    return knocks(trouble, at, strengths, -24, 8, hard=trouble.character.random() < 0.4)
 
 
 def swing(part: Signal, cycles: Times, depth: float, second: float = 0.0) -> Signal:

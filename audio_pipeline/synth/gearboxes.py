@@ -125,7 +125,7 @@ class Gearbox(Machine):
         """A tooth is missing: a hard knock once a turn, and the mesh tone gone for that moment."""
         number, cycles, at = self._worn_wheel(trouble)
         gap = faults.once_a_turn(cycles, 3.5 / self.stages[number].teeth, 0.0)
-        return parts[f"stage {number}"] * -gap + self._knock(trouble, at, -6, 11)
+        return parts[f"stage {number}"] * -gap + self._knock(trouble, at, -12, 11)
 
     def wear(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """Worn flanks: higher multiples of the mesh rise, sidebands around them, rough noise."""

@@ -101,9 +101,9 @@ class Pump(Machine):
         surge = np.exp(0.7 * slow(take.chance, take.size, 8)) * vane
         at = faults.poisson(trouble, 60 + 700 * severity)
         collapse = take.chance.exponential(1.0, len(at)) * surge[at.astype(int)]
-        crackle = faults.knocks(trouble, at, collapse, -12, 6)
+        crackle = faults.knocks(trouble, at, collapse, -18, 6)
         vapour = take.noise(band(log_uniform(trouble.character, 800, 3000), 7900, 1.5))
-        return np.asarray(crackle + vapour * surge.astype(np.float32) * np.float32(trouble.size(-20, 2)))
+        return np.asarray(crackle + vapour * surge.astype(np.float32) * np.float32(trouble.size(-24, 2)))
 
     def leak(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """A leaking seal hisses."""
@@ -114,8 +114,8 @@ class Pump(Machine):
         cycles = trouble.take.running_s * self.shaft_hz
         scrape = faults.once_a_turn(cycles, trouble.character.uniform(0.15, 0.5))
         at = faults.poisson(trouble, 5 + 60 * trouble.severity)
-        grains = faults.knocks(trouble, at, trouble.take.chance.exponential(1.0, len(at)), -16, 4)
-        return faults.rubbing(trouble, scrape, -16, 4) + grains
+        grains = faults.knocks(trouble, at, trouble.take.chance.exponential(1.0, len(at)), -28, 4)
+        return faults.rubbing(trouble, scrape, -28, 4) + grains
 
     def clogging(self, trouble: Trouble, parts: Parts) -> Signal:
         """A blocked inlet: less flow, surging a few times a second, recirculation rumble, louder pulses."""
@@ -123,8 +123,8 @@ class Pump(Machine):
         surge = slow(take.chance, take.size, trouble.character.uniform(2, 6))
         flow = parts["flow"] * (np.float32(trouble.severity) * (np.float32(0.35) * surge - np.float32(0.4)))
         rumble_hz = log_uniform(trouble.character, 60, 300)
-        rumble = take.noise(band(rumble_hz, rumble_hz * 4, 2)) * np.float32(trouble.size(-16, 4))
-        return np.asarray(flow + rumble * (1 + 0.4 * surge) + parts["pulses"] * np.float32(trouble.degree(-14, 4)))
+        rumble = take.noise(band(rumble_hz, rumble_hz * 4, 2)) * np.float32(trouble.size(-24, 4))
+        return np.asarray(flow + rumble * (1 + 0.4 * surge) + parts["pulses"] * np.float32(trouble.degree(-20, 4)))
 
     def bearing_wear(self, trouble: Trouble, parts: Parts) -> Signal:  # noqa: ARG002
         """Worn bearing of the shaft."""

@@ -147,7 +147,7 @@ class Slider(Machine):
         places = trouble.character.uniform(0.1, 0.9, int(trouble.character.integers(1, 4)))
         at = np.concatenate([np.flatnonzero(np.diff(np.sign(way.position - place))) for place in places]).astype(float)
         strengths = np.abs(way.speed[at.astype(int)]) * trouble.take.chance.uniform(0.7, 1.2, len(at))
-        return faults.knocks(trouble, at, strengths, -4, 16)
+        return faults.knocks(trouble, at, strengths, -18, 16)
 
     def loose_belt(self, trouble: Trouble, parts: Parts) -> Signal:
         """A slack belt flaps on the way (motion noise swings at 6 to 25 Hz) and the carriage bounces at its stops."""
@@ -156,17 +156,17 @@ class Slider(Machine):
         flap = faults.swing(parts["motion"] + parts["whine"], flapping, 0.2 + 1.2 * trouble.severity, 0.3)
         ends = self.way(take).stops
         ends = ends.where(ends.sort < 2).later(trouble.character.uniform(0.03, 0.11))
-        bounce = struck_as(take, ends.scaled(trouble.degree(-18, 2)), self.bursts) * take.loading("stops")
+        bounce = struck_as(take, ends.scaled(trouble.degree(-26, 2)), self.bursts) * take.loading("stops")
         slap_at = faults.arrivals(trouble, trouble.character.uniform(6, 25), 0.1)
         fast = np.abs(self.way(take).speed)[np.clip(slap_at, 0, take.size - 1).astype(int)]
-        return np.asarray(flap + bounce + faults.knocks(trouble, slap_at, fast, -16, 4, hard=False))
+        return np.asarray(flap + bounce + faults.knocks(trouble, slap_at, fast, -26, 4, hard=False))
 
     def dry_rail(self, trouble: Trouble, parts: Parts) -> Signal:
         """Missing lubrication: squeals while it moves, and the motion grows rougher."""
         take = trouble.take
         sticky = np.maximum(0.6 + 0.6 * slow(take.chance, take.size, 4), 0)
         fast = np.abs(self.way(take).speed)
-        rough = parts["motion"] * np.float32(trouble.degree(-10, 6))
+        rough = parts["motion"] * np.float32(trouble.degree(-20, 6))
         return faults.squeal(trouble, (fast * sticky).astype(np.float32), -26, 4) + rough
 
     def weak_stroke(self, trouble: Trouble, parts: Parts) -> Signal:
