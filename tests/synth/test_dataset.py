@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from audio_pipeline.clip import read
 from audio_pipeline.datasets import discover
 from audio_pipeline.errors import SettingsError
+from audio_pipeline.sensor import check
 from audio_pipeline.synth import KINDS, SynthRecipe, write_dataset
 from audio_pipeline.synth.dataset import COLUMNS
 from tests.cli.command import wheeltapper
@@ -69,6 +71,13 @@ def test_partial_faults_take_a_tenth_to_four_tenths_of_a_recording(kind: str, tm
         assert onset + duration <= 4.0 + 1e-3
         assert 0.4 - 1e-3 <= duration <= 1.6 + 1e-3
         assert 0 <= float(row["low_hz"]) < float(row["high_hz"]) <= 8000
+
+
+def test_no_microphone_check_finds_fault_with_the_clips_of_any_kind(tmp_path: Path) -> None:
+    recipe = SynthRecipe(KINDS, normals=1, anomalies=6, seconds=2.0, severities=(1.0,), snr_db=0.0)
+    for row in rows(write_dataset(tmp_path / "made", recipe)):
+        report = check(read(tmp_path / "made" / row["path"]).sensor)
+        assert report.ok, (row["path"], report.findings)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from audio_pipeline.synth.signals import rms
 FAULTS = [(kind, fault) for kind in KINDS for fault in draw_machine(kind, np.random.default_rng(0)).faults]
 
 
+@cache
 def machine_of(kind: str, seed: int) -> Machine:
     return draw_machine(kind, np.random.default_rng(seed))
 
@@ -22,9 +25,14 @@ def record(machine: Machine, seconds: float = 2.0, fault: Fault | None = None, t
     return render(machine, seconds, np.random.default_rng(take), fault)
 
 
+@cache
+def healthy_of(kind: str, seed: int) -> np.ndarray:
+    return record(machine_of(kind, seed), 5.0).samples
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seeds_give_the_same_recording_and_other_seeds_another(kind: str) -> None:
-    once, again = (record(machine_of(kind, 4)).samples for _ in range(2))
+    once, again = (record(draw_machine(kind, np.random.default_rng(4))).samples for _ in range(2))
     assert np.array_equal(once, again)
     assert not np.array_equal(once, record(machine_of(kind, 4), take=2).samples)
     assert not np.array_equal(once, record(machine_of(kind, 5)).samples)
@@ -34,12 +42,12 @@ def test_the_same_seeds_give_the_same_recording_and_other_seeds_another(kind: st
 def test_many_individuals_sound_finite_and_neither_silent_nor_overdriven(kind: str) -> None:
     for seed in range(25):
         machine = machine_of(kind, seed)
-        samples = record(machine, 1.5).samples
+        samples = record(machine, 3.0).samples
         assert samples.dtype == np.float32
-        assert samples.shape == (24_000,)
+        assert samples.shape == (48_000,)
         assert np.isfinite(samples).all(), seed
-        assert np.abs(samples).max() > 0.01, seed
-        assert 0.002 < rms(record(machine, 5.0).samples) < 0.2, seed
+        assert np.abs(samples).max() > 0.05, seed
+        assert 0.002 < rms(samples) < 0.2, seed
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,9 +71,8 @@ def test_a_fault_changes_more_the_worse_it_is(kind: str, name: str) -> None:
     for severity in (0.2, 0.5, 1.0):
         ratios = []
         for seed in range(5):
-            machine = machine_of(kind, seed)
-            healthy = record(machine, 5.0).samples
-            faulty = record(machine, 5.0, Fault(name, severity)).samples
+            healthy = healthy_of(kind, seed)
+            faulty = record(machine_of(kind, seed), 5.0, Fault(name, severity)).samples
             assert np.isfinite(faulty).all()
             ratios.append(rms(faulty - healthy) / rms(healthy))
         changes.append(np.median(ratios))
