@@ -98,7 +98,9 @@ def knocks(trouble: Trouble, at: Times, strengths: Times, low_db: float, high_db
     impulses = train(trouble.take.size, at, strengths)
     energy = float(np.sum(np.square(impulses))) / (trouble.take.size / SAMPLE_RATE)
     unit = np.sqrt(max(power / 20 * energy, power)) + 1e-9
-    return struck(impulses, burst) * np.float32(trouble.size(low_db, high_db) / unit)
+    peak = trouble.size(low_db, high_db) / unit
+    # However short its ringing, a knock is hardly ever more than 20 dB over the running machine.
+    return struck(impulses, burst) * np.float32(peak / (1 + peak / (10 * trouble.level)))
 
 
 def bearing_wear(trouble: Trouble, shaft_hz: float) -> Signal:
