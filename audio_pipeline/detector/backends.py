@@ -30,6 +30,7 @@ FOLDS = 5
 _LEAVE_ONE_OUT_BELOW = 10  # recordings: a fifth of fewer would leave the held-out models much poorer than the final one
 _SPREAD_FLOOR = 0.15  # a backend that hardly varies on normals must not outshout the others over nothing
 _SCALE_FLOOR = 1e-3  # of the group's median deviation: a dead column would turn rounding noise into signal
+_BORROWED_ROWS = 20
 _DENSITY_NEIGHBOURS = 5
 _BANK_ROWS = 256  # normals kept a machine and group for the neighbour backends; the graph's size and speed hang on it
 SAME = 0.01
@@ -192,56 +193,13 @@ def folds(recordings: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
     return of_name[of_row]
 
 
-def fit_machine(
-    vectors: Floats, recordings: Sequence[str], groups: Mapping[str, slice], seed: int = 0
-) -> tuple[tuple[GroupModel, ...], Floats]:
-    """Fit one machine's groups and score its normals by models that have not seen them.
+@dataclass(frozen=True)
+class _Plan:
+    """One model to fit: whose it is, its rows, their folds."""
 
-    Parameters
-    ----------
-    vectors
-        float64[n, columns] of normals, n >= `MIN_NORMALS`.
-    recordings
-        Group id of each row.
-    groups
-        Columns by name.
-    seed
-        Of the folds.
-
-    Returns
-    -------
-    tuple
-        The groups' models, and float64[n], the held-out fused scores.
-
-    Raises
-    ------
-    TrainingError
-        Fewer rows than `MIN_NORMALS`.
-    """
-    if len(vectors) < MIN_NORMALS:
-        raise TrainingError(
-            f"{len(vectors)} normal windows are too few: at least {MIN_NORMALS} that are not held out are needed. "
-            "Record more normal clips and embed them."
-        )
-    fold = folds(recordings, seed)
-    models, held_out = [], np.full(len(vectors), -np.inf)
-    for name, columns in groups.items():
-        logs = np.empty((len(BACKENDS), len(vectors)))
-        for number in np.unique(fold):
-            inside = fold == number
-            logs[:, inside] = GroupModel.fit(name, columns, vectors[~inside]).log_scores(vectors[inside])
-        median, spread = _median_and_spread(logs)
-        models.append(replace(GroupModel.fit(name, columns, vectors), median=median, spread=spread))
-        for number in np.unique(fold):
-            inside = fold == number
-            median, spread = _median_and_spread(logs[:, ~inside])
-            scores = ((logs[:, inside] - median[:, None]) / spread[:, None]).mean(0)
-            held_out[inside] = np.maximum(held_out[inside], scores)
-    return tuple(models), held_out
-
-
-def _median_and_spread(logs: Floats) -> tuple[Floats, Floats]:
-    return np.median(logs, axis=1), logs.std(axis=1) + _SPREAD_FLOOR
+    machines: tuple[str, ...]
+    rows: NDArray[np.int64]
+    fold: NDArray[np.int64]
 
 
 def fit_site(
@@ -276,17 +234,78 @@ def fit_site(
     TrainingError
         The whole site has fewer rows than `MIN_NORMALS`.
     """
-    of_row = np.asarray(machines)
+    if len(vectors) < MIN_NORMALS:
+        raise TrainingError(
+            f"{len(vectors)} normal windows are too few: at least {MIN_NORMALS} that are not held out are needed. "
+            "Record more normal clips and embed them."
+        )
+    plans = _plans(np.asarray(machines), np.asarray(recordings), seed)
+    fitted: list[list[GroupModel]] = [[] for _ in plans]
+    held_out = [np.full(len(plan.rows), -np.inf) for plan in plans]
+    for name, columns in groups.items():
+        logs = [_held_out_logs(name, columns, vectors[plan.rows], plan.fold) for plan in plans]
+        normalisation = [_Normalisation(own, logs) for own in logs]
+        for number, plan in enumerate(plans):
+            median, spread = normalisation[number].of(np.ones(len(plan.rows), dtype=bool))
+            model = GroupModel.fit(name, columns, vectors[plan.rows])
+            fitted[number].append(replace(model, median=median, spread=spread))
+            for fold in np.unique(plan.fold):
+                inside = plan.fold == fold
+                median, spread = normalisation[number].of(~inside)
+                scores = ((logs[number][:, inside] - median[:, None]) / spread[:, None]).mean(0)
+                held_out[number][inside] = np.maximum(held_out[number][inside], scores)
+    return tuple(
+        MachineModel(plan.machines, tuple(models), scores, plan.rows)
+        for plan, models, scores in zip(plans, fitted, held_out, strict=True)
+    )
+
+
+def _plans(of_row: NDArray[np.str_], recordings: NDArray[np.str_], seed: int) -> list[_Plan]:
     names, counts = np.unique(of_row, return_counts=True)
-    plans: list[tuple[tuple[str, ...], NDArray[np.bool_]]] = [
+    chosen: list[tuple[tuple[str, ...], NDArray[np.bool_]]] = [
         ((str(name),), of_row == name) for name in names[counts >= MIN_NORMALS]
     ]
     few = tuple(str(name) for name in names[counts < MIN_NORMALS])
-    if few or not plans:
+    if few:
         shared = np.isin(of_row, few)
-        plans.append((few, shared if shared.sum() >= MIN_NORMALS else np.ones(len(of_row), dtype=bool)))
-    models = []
-    for covered, rows in plans:
-        fitted, held_out = fit_machine(vectors[rows], np.asarray(recordings)[rows].tolist(), groups, seed)
-        models.append(MachineModel(covered, fitted, held_out, np.flatnonzero(rows)))
-    return tuple(models)
+        chosen.append((few, shared if shared.sum() >= MIN_NORMALS else np.ones(len(of_row), dtype=bool)))
+    return [_Plan(covered, np.flatnonzero(rows), folds(recordings[rows].tolist(), seed)) for covered, rows in chosen]
+
+
+def _held_out_logs(name: str, columns: slice, vectors: Floats, fold: NDArray[np.int64]) -> Floats:
+    """Log scores float64[3, n] of normals, each by a model fitted without the row's fold."""
+    logs = np.empty((len(BACKENDS), len(vectors)))
+    for number in np.unique(fold):
+        inside = fold == number
+        logs[:, inside] = GroupModel.fit(name, columns, vectors[~inside]).log_scores(vectors[inside])
+    return logs
+
+
+class _Normalisation:
+    """Median and spread of one machine's held-out log scores.
+
+    A spread from a handful of rows is mostly chance; it is drawn towards the site's, as if `_BORROWED_ROWS` rows of
+    average spread had been seen as well (empirical Bayes, inverse-gamma prior on the variance).
+
+    Parameters
+    ----------
+    own
+        float64[3, n] of this machine.
+    site
+        The same of every machine, this one included.
+    """
+
+    def __init__(self, own: Floats, site: Sequence[Floats]) -> None:
+        self._own = own
+        squares = [((logs - np.median(logs, axis=1, keepdims=True)) ** 2) for logs in site]
+        self._site_sum = np.sum([square.sum(1) for square in squares], axis=0)
+        self._site_rows = sum(square.shape[1] for square in squares)
+        self._own_squares = (own - np.median(own, axis=1, keepdims=True)) ** 2
+
+    def of(self, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Return median and spread, float64[3] each, from these rows; the others, held out, count nowhere."""
+        logs = self._own[:, rows]
+        left_out = ~rows
+        site = (self._site_sum - self._own_squares[:, left_out].sum(1)) / (self._site_rows - left_out.sum())
+        variance = (logs.shape[1] * logs.var(axis=1) + _BORROWED_ROWS * site) / (logs.shape[1] + _BORROWED_ROWS)
+        return np.median(logs, axis=1), np.sqrt(variance) + _SPREAD_FLOOR

@@ -5,11 +5,12 @@ rule for a clip (`audio_pipeline.decision`).
 
 Why p = (1 + #{calibration scores >= s}) / (n + 1) is no lie. Each calibration score is of a normal row under a model
 that was fitted *and normalised* without that row's fold, so no row has helped to judge itself. A fresh normal is
-judged by the final model, fitted on all rows: more data bring the estimated covariance nearer to the true one, so a
-fresh row's distance tends to be smaller than a calibration row's, and both are measured against the same constants
-(median and deviation of held-out scores), the calibration row's from fewer rows, therefore with more noise. All three
-differences make the calibration scores the larger ones: the p-values err towards 1 (cross-conformal prediction, Vovk
-2015; the strict bound without that argument is twice the rate, Barber et al. 2021). `tests/detector` measures it.
+judged by the final model, fitted on all rows: with more data its centre and covariance are nearer to the truth, and a
+bank of more neighbours is nearer to any row, so that a fresh row's distances tend to be smaller than a calibration
+row's; both are measured against the same constants (median and spread of held-out scores), the calibration row's from
+fewer rows, therefore with more noise. All of it makes the calibration scores the larger ones: the p-values err towards
+1 (cross-conformal prediction, Vovk 2015; the strict bound without that argument is twice the rate, Barber et al.
+2021). `tests/detector` measures it.
 
 Pooled over machines, the promise is for the site as a whole: a machine whose scores vary more than the others' raises
 more than its share. Windows of one recording resemble each other: with few recordings, the promise holds less well

@@ -200,16 +200,17 @@ def _separation(graph: _Graph, rows: str, row_size: str, faults: str, fault_size
 
 
 def _nearness(graph: _Graph, separations: Sequence[str], fault_sizes: Sequence[str]) -> str:
-    """How near a row is to a confirmed fault, [K, N]: 1 a twin, 0 not nearer than the fault is to the normals' centre.
+    """How near a row is to a confirmed fault, [K, N]: 1 a twin, 0 anything else.
 
-    With squared whitened distances d(row, fault) and d(fault, centre): 2 (1 - d(row, fault) / d(fault, centre)), cut
-    at 0 and 1. A normal row is about as far from the fault as the centre is, or farther, and stays untouched.
+    With squared whitened distances d(row, fault) and d(fault, centre): 2 - 4 d(row, fault) / d(fault, centre), cut at 0
+    and 1. A twin lies within a quarter; a normal row is about as far from the fault as the centre is and stays
+    untouched: already from a half on nothing is lifted.
     """
     apart = graph.node("Sum", *separations)
     size = graph.node("Unsqueeze", graph.node("Sum", *fault_sizes), graph.axes(1))
     share = graph.node("Div", apart, graph.node("Max", size, graph.constant(np.float32(1e-6))))
-    twice = graph.node("Mul", graph.node("Sub", graph.constant(np.float32(1)), share), graph.constant(np.float32(2)))
-    near = graph.node("Clip", twice, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
+    ramp = graph.node("Sub", graph.constant(np.float32(2)), graph.node("Mul", share, graph.constant(np.float32(4))))
+    near = graph.node("Clip", ramp, graph.constant(np.float32(0)), graph.constant(np.float32(1)))
     # A column of zeros: without a confirmed fault there is still something to take the maximum of.
     nobody = graph.node("Pad", near, graph.constant(np.array([0, 0, 0, 0, 0, 1], np.int64)))
     return graph.node("ReduceMax", nobody, graph.axes(2), keepdims=0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_pipeline.artifacts import ModelStore
-from audio_pipeline.decision import Calibration
+from audio_pipeline.decision import decide
 from audio_pipeline.detector import calibration
 from audio_pipeline.detector.backends import BACKENDS, MachineModel, coreset, fit_site
 from audio_pipeline.detector.classifier import Classifier
@@ -104,7 +104,7 @@ def fit(
     vectors = normals.vectors.astype(np.float64)
     groups = {name: group.columns for name, group in encoder.groups.items()}
     models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed)
-    machines = tuple(sorted(set(normals.machines.tolist())))
+    machines = tuple(sorted(set(normals.machines.tolist()) - {""}))  # no name is an unknown machine
     scores = {
         "known": calibration.known_machine_scores(models, len(vectors)).astype(np.float32),
         "unknown": calibration.unknown_machine_scores(models, vectors).astype(np.float32),
@@ -143,7 +143,7 @@ def fit(
         notes=_notes(models, reference, rate),
     )
     held_out = reference.select(reference.held_out)
-    return graph, manifest.model_copy(update={"metrics": _measured(graph, manifest, held_out, tables)})
+    return graph, manifest.model_copy(update={"metrics": _measured(graph, manifest, held_out)})
 
 
 def _confirmed(faults: NDArray[np.float32], model: MachineModel) -> NDArray[np.float32]:
@@ -178,14 +178,14 @@ def _notes(models: tuple[MachineModel, ...], reference: Reference, rate: FalseAl
     return tuple(notes)
 
 
-def _measured(
-    graph: bytes, manifest: ModelManifest, held_out: Reference, tables: dict[str, Calibration]
-) -> dict[str, object]:
+def _measured(graph: bytes, manifest: ModelManifest, held_out: Reference) -> dict[str, object]:
     """Figures on held-out windows, by the exported graph."""
     if not len(held_out):
         return {"held_out": None}
     scores = Classifier.from_bytes(graph, manifest).score(held_out.vectors, held_out.machines.tolist())
-    ranks = np.round(scores.p_value * (tables["known"].rows + 1))
-    verdicts = ranks <= tables["known"].rank(manifest.false_alarm_rate.used)
-    figures = measure("held-out windows", held_out.targets, scores.score, verdicts)
+    verdicts = [
+        decide([score], [p_value], manifest.calibration_of(machine), manifest.false_alarm_rate.used).anomaly
+        for score, p_value, machine in zip(scores.score, scores.p_value, held_out.machines.tolist(), strict=True)
+    ]
+    figures = measure("held-out windows", held_out.targets, scores.score, np.array(verdicts))
     return {"held_out": asdict(figures)}

@@ -13,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from audio_pipeline.detector.backends import MachineModel, fit_machine
+from audio_pipeline.detector.backends import fit_site
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +57,5 @@ def detector(reference: Mapping[str, Floats], tested: Mapping[str, Floats], reco
     for name, columns in reference.items():
         groups[name] = slice(start, start + columns.shape[1])
         start += columns.shape[1]
-    fitted, held_out = fit_machine(np.hstack(list(reference.values())), recordings.tolist(), groups)
-    model = MachineModel(("",), fitted, held_out, np.arange(len(recordings)))
+    (model,) = fit_site(np.hstack(list(reference.values())), [""] * len(recordings), recordings.tolist(), groups)
     return model.score(np.hstack(list(tested.values())))
