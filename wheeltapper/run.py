@@ -53,8 +53,10 @@ def run(
         refuse_taken_port(settings.host, settings.port)
         demo.prepare(settings.data_dir, settings.artifacts_dir)
     running: list[Running] = []
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A script's background job is born deaf to Ctrl-C, and would leave the parts behind; nohup is meant as it is.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         for part in chosen.values():
             start(part, running, settings)
