@@ -1,0 +1,1 @@
+"""Speed and quality, measured: every package here is one command and writes its own table."""

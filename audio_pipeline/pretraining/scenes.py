@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from audio_pipeline.pretraining.alterations import Samples, altered, crop
 from audio_pipeline.pretraining.corpus import SAMPLE_RATE, Corpus
 from audio_pipeline.pretraining.machines import any_machine, sound, with_fault
+from audio_pipeline.synth import KINDS, Fault, draw_machine, render
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Recipe:
         How many different machines there are in all.
     real_share
         Share of machines that are real recordings, their faults made by changing the recording.
+    physical_share
+        Of the others, share of physically modelled ones (`audio_pipeline.synth`); the rest are mixtures of anything.
+    severity
+        Of the modelled machines' faults.
     background_shares
         Real factory, other machines' recordings, synthetic: adds up to 1.
     snr_db
@@ -42,9 +47,11 @@ class Recipe:
     faulty: int = 2
     seconds: tuple[float, ...] = (3.0, 4.0, 5.0)
     machine_pool: int = 1600
-    real_share: float = 0.35
+    real_share: float = 0.3
+    physical_share: float = 0.5
+    severity: tuple[float, float] = (0.3, 1.0)
     background_shares: tuple[float, float, float] = (0.4, 0.15, 0.45)
-    snr_db: tuple[float, float] = (-18.0, 20.0)
+    snr_db: tuple[float, float] = (-16.0, 16.0)
     snr_jitter_db: float = 1.5
     microphone_db: float = 6.0
 
@@ -127,6 +134,11 @@ class SceneMaker:
             recording = self._corpus.machines[int(identity.integers(len(self._corpus.machines)))][0]
             samples = crop(recording, int(self._KEPT_S * SAMPLE_RATE), take_rng)
             return altered(samples, ailment, take_rng) if state else samples
+        if identity.random() < self._recipe.physical_share:
+            modelled = draw_machine(KINDS[int(identity.integers(len(KINDS)))], identity)
+            name = modelled.faults[int(ailment.integers(len(modelled.faults)))]
+            fault = Fault(name, float(ailment.uniform(*self._recipe.severity))) if state else None
+            return render(modelled, self._KEPT_S, take_rng, fault).samples
         drawn = any_machine(identity)
         return sound(with_fault(drawn, ailment) if state else drawn, self._KEPT_S, take_rng)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ def export_encoder(
         _to_onnx(module, model)
         if int8:
             quantised = Path(scratch) / "int8.onnx"
-            quantize_dynamic(model, quantised, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
+            quantise(model, quantised)
             quantised.replace(model)
         parity = measure_parity(module, model, parity_seconds)
         worst = max(parity.values())
@@ -133,6 +134,20 @@ def _to_onnx(module: nn.Module, path: Path) -> None:
             external_data=False,
             verbose=False,
         )
+
+
+def quantise(model: Path, target: Path) -> None:
+    """Write the graph with the weights of its matrix products in 8 bits; activations are quantised on the fly.
+
+    Products with constants that are no weights (the Fourier transform, the mel bands) keep their precision: their
+    values span too many orders of magnitude.
+    """
+    graph = onnx.load(model).graph
+    spectral = {"first", "second", "bands"}
+    kept = [node.name for node in graph.node if any(source.split(".")[-1] in spectral for source in node.input)]
+    quantize_dynamic(
+        model, target, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8, nodes_to_exclude=kept
+    )
 
 
 def measure_parity(module: nn.Module, model: Path, seconds: Sequence[float]) -> dict[str, float]:

@@ -34,11 +34,13 @@ def compact_config() -> Wav2Vec2Config:
 
 
 class MachineEncoder(nn.Module):
-    """A wav2vec2 transformer on log-mel frames that keep level and loudness.
+    """A wav2vec2 transformer that corrects log-mel frames, which keep level and loudness.
 
     wav2vec2's own front end normalises every band over time (`group`) or every frame over bands (`layer`): the first
-    erases a steady fault, the second a click. Here only the clip's own mean is taken off. The transformer sees two
-    spectra: one fine in time (64 ms windows, up to 8 kHz) and one fine in frequency (256 ms, up to 4 kHz).
+    erases a steady fault, the second a click. Here only the clip's own mean is taken off, and since the transformer's
+    layers normalise every frame too, it does not replace the frames: it adds to them what it has learned, starting
+    from nothing. It sees two spectra: one fine in time (64 ms windows, up to 8 kHz), one fine in frequency (256 ms, up
+    to 4 kHz).
 
     Parameters
     ----------
@@ -51,38 +53,41 @@ class MachineEncoder(nn.Module):
         self.config = config
         self.coarse = LogMel(COARSE)
         self.fine = LogMel(FINE)
-        self.project = nn.Linear(COARSE.bands + FINE.bands, config.hidden_size)
+        self.width = COARSE.bands + FINE.bands
+        self.project = nn.Linear(self.width, config.hidden_size)
         self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
+        self.correct = nn.Linear(config.hidden_size, self.width)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
         self.pool = StatisticsPool(POOLINGS)
         # Statistics of all clips have much in common; contrast needs what is different, means and peaks on one scale.
-        self.balance = nn.BatchNorm1d(len(POOLINGS) * config.hidden_size, affine=False)
-        self.steady = nn.Linear(2 * config.hidden_size, COLUMNS, bias=False)
-        self.striking = nn.Linear(config.hidden_size, COLUMNS, bias=False)
+        self.balance = nn.BatchNorm1d(len(POOLINGS) * self.width, affine=False)
+        self.steady = nn.Linear(2 * self.width, COLUMNS, bias=False)
+        self.striking = nn.Linear(self.width, COLUMNS, bias=False)
 
     def spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → coarse log-mel [batch, T, bands], fine log-mel [batch, T', bands]."""
         return self.coarse(audio), self.fine(audio)
 
     def hidden(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Both spectra → hidden states float32[batch, T, hidden_size]."""
+        """Both spectra → corrected frames float32[batch, T, 256]."""
         steps = FINE.hop // COARSE.hop
         repeated = fine[:, :, None].expand(-1, -1, steps, -1).flatten(1, 2)[:, : coarse.shape[1]]
-        centred = [spectrum - spectrum.mean(dim=(1, 2), keepdim=True) for spectrum in (coarse, repeated)]
-        states: Tensor = self.transformer(self.project(torch.cat(centred, dim=2) / 2)).last_hidden_state
-        return states
+        centred = torch.cat([s - s.mean(dim=(1, 2), keepdim=True) for s in (coarse, repeated)], dim=2)
+        states: Tensor = self.transformer(self.project(centred / 2)).last_hidden_state
+        corrected: Tensor = centred + self.correct(states)
+        return corrected
 
     def trained(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states → the trained columns: of what goes on (mean, deviation), of what strikes (near-maximum).
+        """Corrected frames → the trained columns: of what goes on (mean, deviation), of what strikes (near-maximum).
 
         Two groups, since a detector that takes the larger of both scores needs each to be clean of the other's noise.
         """
-        going_on, striking = self.balance(self.pool(hidden)).split(
-            [2 * self.config.hidden_size, self.config.hidden_size], dim=1
-        )
+        going_on, striking = self.balance(self.pool(hidden)).split([2 * self.width, self.width], dim=1)
         return self.steady(going_on), self.striking(striking)
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Samples float32[batch, n] → embedding float32[batch, 640], frames float32[batch, T, 256]."""
+        """Samples float32[batch, n] → embedding float32[batch, 640], frames float32[batch, T, 384]."""
         coarse, fine = self.spectra(audio)
         hidden = self.hidden(coarse, fine)
         embedding = torch.cat([self.pool(coarse), fine.mean(1), *self.trained(hidden)], dim=1)
@@ -94,7 +99,7 @@ class MachineEncoder(nn.Module):
         learned = [("wav2vec2", kind, COLUMNS) for kind in ("steady", "striking")]
         return (
             column_groups([*statistics, ("finemel", "mean", FINE.bands), *learned]),
-            column_groups([("logmel", "none", COARSE.bands), ("wav2vec2", "none", self.config.hidden_size)]),
+            column_groups([("logmel", "none", COARSE.bands), ("wav2vec2", "none", self.width)]),
         )
 
 

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from audio_pipeline.encoder import DEFAULT_ENCODER
 from benchmarks.encoders.columns import Group, columns
-from benchmarks.encoders.features import Feature, logmel, onnx_encoder, yamnet
+from benchmarks.encoders.features import Feature, int8, logmel, onnx_encoder, random_wav2vec2, yamnet
 from benchmarks.encoders.intervals import Estimate, Run, column_aucs, mean, partial_auc
 from benchmarks.encoders.scores import backends, detector, plain_fusion
 
 BAR = "log-mel, plain fusion"
 OURS = "ours, whole"
 WITHOUT = "ours without the trained columns"
-TRAINED = "wav2vec2_learned"
+TRAINED = "wav2vec2_"  # groups of columns that begin so
 Vectors = dict[str, NDArray[np.float64]]
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="bootstrap draws")
     arguments = parser.parse_args()
     others = dict(pair.split("=", 1) for pair in arguments.encoder)
-    features = [logmel(), onnx_encoder("ours", DEFAULT_ENCODER)]
+    features = [logmel(), onnx_encoder("ours", DEFAULT_ENCODER), int8("ours, int8", DEFAULT_ENCODER), random_wav2vec2()]
     features += [onnx_encoder(name, Path(folder)) for name, folder in others.items()]
     features += [feature for feature in [yamnet()] if feature]
 
@@ -102,15 +102,14 @@ def _rows(name: str, vectors: Vectors, group: Group) -> dict[str, Callable[[NDAr
             )
         }
         return rows | {BAR: lambda half: plain_fusion(*split(vectors, half))}
-    if TRAINED in vectors:
-        simple = {k: v for k, v in vectors.items() if k != TRAINED}
-        rows = {f"{name}, trained columns alone, {b}": alone(vectors[TRAINED], b) for b in ("maha", "nn", "ldn")}
-        return {
-            **rows,
-            f"{name}, one vector, maha": alone(together, "maha"),
-            f"{name} without the trained columns": fused(simple),
-            f"{name}, whole": fused(vectors),
-        }
+    trained = {k: v for k, v in vectors.items() if k.startswith(TRAINED)}
+    simple = {k: v for k, v in vectors.items() if k not in trained}
+    if trained and simple:
+        columns = np.hstack(list(trained.values()))
+        rows = {f"{name}, trained columns alone, {b}": alone(columns, b) for b in ("maha", "nn", "ldn")}
+        rows[f"{name}, trained columns alone, fused"] = fused(trained)
+        rows[f"{name} without the trained columns"] = fused(simple)
+        return rows | {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(vectors)}
     return {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(vectors)}
 
 

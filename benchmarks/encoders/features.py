@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import tempfile
 import zipfile
@@ -16,7 +17,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from audio_pipeline.encoder import ENCODER_FILE, Encoder
+from audio_pipeline.encoder import ENCODER_FILE, MANIFEST_FILE, Encoder, read_manifest
+from audio_pipeline.torch_encoders.export import quantise
 
 Clip = NDArray[np.float32]
 Columns = Mapping[str, NDArray[np.float32]]
@@ -53,6 +55,35 @@ def onnx_encoder(name: str, folder: Path) -> Feature:
         return {group: vector[span.columns] for group, span in encoder.manifest.groups.items()}
 
     return Feature(name, embed, (folder / ENCODER_FILE).stat().st_size / 1e6)
+
+
+def int8(name: str, folder: Path) -> Feature:
+    """The same encoder, its matrix products' weights quantised to 8 bits (convolutions stay: those get slower)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        small = Path(scratch) / ENCODER_FILE
+        quantise(folder / ENCODER_FILE, small)
+        manifest = read_manifest(folder)
+        digest = hashlib.sha256(small.read_bytes()).hexdigest()
+        (Path(scratch) / MANIFEST_FILE).write_text(manifest.model_copy(update={"sha256": digest}).model_dump_json())
+        return onnx_encoder(name, Path(scratch))
+
+
+def random_wav2vec2() -> Feature:
+    """wav2vec2 with its speech front end and a transformer of our size, weights drawn at random (seed 0)."""
+    import torch
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    from audio_pipeline.torch_encoders.checkpoint import CheckpointEncoder
+    from audio_pipeline.torch_encoders.export import export_encoder
+    from audio_pipeline.torch_encoders.machine_encoder import compact_config
+
+    with tempfile.TemporaryDirectory() as scratch:
+        torch.manual_seed(0)
+        config = Wav2Vec2Config(**{**compact_config().to_dict(), "conv_dim": (128,) * 7})
+        Wav2Vec2Model(config).save_pretrained(f"{scratch}/checkpoint")
+        module, folder = CheckpointEncoder(f"{scratch}/checkpoint"), Path(scratch) / "encoder"
+        export_encoder(module, folder, name="random", frame_hop_s=module.frame_hop_s, description="", source={})
+        return onnx_encoder("random wav2vec2", folder)
 
 
 def yamnet() -> Feature | None:
