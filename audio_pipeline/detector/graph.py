@@ -13,6 +13,7 @@ Every row is scored under every machine's model, and one of them chosen: a row's
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -53,27 +54,30 @@ def build(
     """
     graph = _Graph()
     embedding, machine = "embedding", "machine"
-    known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
-    group_scores, separations, fault_sizes = [], [], []
-    for position, group in enumerate(models[0].groups):
-        fitted = [model.groups[position] for model in models]
-        columns = [graph.constant(np.array([v], np.int64)) for v in (group.columns.start, group.columns.stop, 1)]
-        rows, faults = (
-            _standardise(graph, graph.node("Slice", source, columns[0], columns[1], columns[2]), fitted)
-            for source in (embedding, known)
-        )
-        whitening = graph.constant(np.stack([g.whitening for g in fitted]))
-        white_rows, white_faults = graph.node("MatMul", rows, whitening), graph.node("MatMul", faults, whitening)
-        row_size, fault_size = _squared_length(graph, white_rows), _squared_length(graph, white_faults)
-        group_scores.append(_group_score(graph, rows, row_size, fitted))
-        share = graph.constant(np.float32(1 / group.whitening.shape[0]))
-        apart = _separation(graph, white_rows, row_size, white_faults, fault_size)
-        separations.append(graph.node("Mul", apart, share))
-        fault_sizes.append(graph.node("Mul", fault_size, share))
+    groups, group_scores = [], []
+    for position in range(len(models[0].groups)):
+        group = _Group(graph, [model.groups[position] for model in models])
+        rows = group.standardise(embedding)
+        white_rows = graph.node("MatMul", rows, group.whitening)
+        groups.append((group, white_rows))
+        group_scores.append(_group_score(graph, rows, _squared_length(graph, white_rows), group.fitted))
     fused = graph.node("Max", *group_scores)
     unknown, chosen = _choose_model(graph, fused, machine, models, machines)
     novelty = _pick(graph, fused, chosen)
-    twin = _pick(graph, _nearness(graph, separations, fault_sizes), chosen)
+    # Faults are whitened by the models that judge these rows, not by all: for one row that is one of K.
+    judging, position_of_row = graph.distinct(chosen)
+    known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
+    separations, fault_sizes = [], []
+    for group, white_rows in groups:
+        judges = group.only(judging)
+        white_faults = graph.node("MatMul", judges.standardise(known), judges.whitening)
+        fault_size = _squared_length(graph, white_faults)
+        apart = _separation(graph, graph.node("Gather", white_rows, judging), white_faults, fault_size)
+        share = graph.constant(np.float32(1 / group.fitted[0].whitening.shape[0]))  # each group counts the same
+        separations.append(graph.node("Mul", apart, share))
+        fault_sizes.append(graph.node("Mul", fault_size, share))
+    nearness = _nearness(graph, separations, fault_sizes)
+    twin = _pick(graph, nearness, graph.node("Unsqueeze", position_of_row, graph.axes(1)))
     tops = [graph.constant(np.float32(scores.max() + TWIN_LIFT)) for scores in (calibration_unknown, calibration)]
     below_top = graph.node("Relu", graph.node("Sub", graph.node("Where", unknown, *tops), novelty))
     graph.node("Add", novelty, graph.node("Mul", twin, below_top), output="score")
@@ -102,6 +106,12 @@ class _Graph:
         self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
+    def distinct(self, values: str) -> tuple[str, str]:
+        """[any shape] → the distinct values, [U], and where among them each value is, flattened."""
+        distinct, position = f"n{len(self._nodes)}", f"n{len(self._nodes)}_position"
+        self._nodes.append(helper.make_node("Unique", [values], [distinct, "", position]))
+        return distinct, position
+
     def axes(self, *axes: int) -> str:
         return self.constant(np.array(axes, np.int64))
 
@@ -118,11 +128,31 @@ class _Graph:
         return bytes(model.SerializeToString())
 
 
-def _standardise(graph: _Graph, rows: str, fitted: Sequence[GroupModel]) -> str:
-    """[N, d] → [K, N, d] in deviations from each model's centre."""
-    centre = graph.constant(np.stack([g.centre for g in fitted])[:, None])
-    scale = graph.constant(np.stack([g.scale for g in fitted])[:, None])
-    return graph.node("Div", graph.node("Sub", graph.node("Unsqueeze", rows, graph.axes(0)), centre), scale)
+class _Group:
+    """One group of columns under K models: standardised and whitened by each."""
+
+    def __init__(self, graph: _Graph, fitted: Sequence[GroupModel]) -> None:
+        self.fitted = fitted
+        self._graph = graph
+        columns = fitted[0].columns
+        self._slice = [graph.constant(np.array([v], np.int64)) for v in (columns.start, columns.stop, 1)]
+        self._centre = graph.constant(np.stack([g.centre for g in fitted])[:, None])
+        self._scale = graph.constant(np.stack([g.scale for g in fitted])[:, None])
+        self.whitening = graph.constant(np.stack([g.whitening for g in fitted]))
+
+    def standardise(self, rows: str) -> str:
+        """[N, all columns] → [K, N, d] in deviations from each model's centre."""
+        own = self._graph.node("Slice", rows, *self._slice)
+        centred = self._graph.node("Sub", self._graph.node("Unsqueeze", own, self._graph.axes(0)), self._centre)
+        return self._graph.node("Div", centred, self._scale)
+
+    def only(self, models: str) -> _Group:
+        """The same under the models of these numbers, int64[U]."""
+        chosen = copy(self)
+        chosen._centre, chosen._scale, chosen.whitening = (
+            self._graph.node("Gather", constant, models) for constant in (self._centre, self._scale, self.whitening)
+        )
+        return chosen
 
 
 def _squared_length(graph: _Graph, rows: str) -> str:
@@ -190,17 +220,16 @@ def _pick(graph: _Graph, table: str, chosen: str) -> str:
     return graph.node("Squeeze", picked, graph.axes(1))
 
 
-def _separation(graph: _Graph, rows: str, row_size: str, faults: str, fault_size: str) -> str:
-    """Squared whitened distance of each row from each confirmed fault, [K, N, C]."""
+def _separation(graph: _Graph, rows: str, faults: str, fault_size: str) -> str:
+    """Squared whitened distance of each row from each confirmed fault, [U, N, C]."""
     product = graph.node("MatMul", rows, graph.node("Transpose", faults, perm=[0, 2, 1]))
-    sizes = graph.node(
-        "Add", graph.node("Unsqueeze", row_size, graph.axes(2)), graph.node("Unsqueeze", fault_size, graph.axes(1))
-    )
+    row_size = graph.node("Unsqueeze", _squared_length(graph, rows), graph.axes(2))
+    sizes = graph.node("Add", row_size, graph.node("Unsqueeze", fault_size, graph.axes(1)))
     return graph.node("Sub", sizes, graph.node("Mul", product, graph.constant(np.float32(2))))
 
 
 def _nearness(graph: _Graph, separations: Sequence[str], fault_sizes: Sequence[str]) -> str:
-    """How near a row is to a confirmed fault, [K, N]: 1 a twin, 0 anything else.
+    """How near a row is to a confirmed fault, [U, N]: 1 a twin, 0 anything else.
 
     With squared whitened distances d(row, fault) and d(fault, centre): 2 - 4 d(row, fault) / d(fault, centre), cut at 0
     and 1. A twin lies within a quarter; a normal row is about as far from the fault as the centre is and stays
