@@ -85,7 +85,7 @@ class Classifier:
         Raises
         ------
         BrokenArtifact
-            If ONNX Runtime cannot load it.
+            If ONNX Runtime cannot load it, or it is no classifier as the manifest describes.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -99,6 +99,14 @@ class Classifier:
             raise BrokenArtifact(
                 f"The classifier {version or CLASSIFIER_FILE} cannot be loaded by ONNX Runtime: {error}"
             ) from error
+        inputs = {argument.name: argument.shape[1:] for argument in session.get_inputs()}
+        outputs = {argument.name for argument in session.get_outputs()}
+        wide = [manifest.dimensions]
+        if inputs != {"embedding": wide, "machine": [], "confirmed": wide} or outputs != {"score", "p_value"}:
+            raise BrokenArtifact(
+                f"The graph {version or CLASSIFIER_FILE} is no classifier of {manifest.dimensions} columns (its inputs "
+                f"are {inputs}): put the file back, promote another version or train again."
+            )
         return cls(session, manifest, version)
 
     def score(

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from audio_pipeline.decision import Calibration
 from audio_pipeline.errors import BrokenArtifact
@@ -83,6 +83,14 @@ class ModelManifest(_Frozen):
     """What a reader of the figures has to know, in sentences."""
     files: dict[str, str] = {}
     """Name → sha256."""
+
+    @model_validator(mode="after")
+    def _decisions_can_be_made(self) -> ModelManifest:
+        for name in ("known", "unknown"):
+            table = self.calibration.get(name)
+            if table is None or not table.ranks or len(table.ranks) != len(table.scores):
+                raise ValueError(f"the calibration '{name}' is missing, empty or incomplete")
+        return self
 
     def index(self, machine: str) -> int:
         """Return a machine's index in the graph, 0 for one that is not in the list."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.decision import decide
 from audio_pipeline.detector import calibration
-from audio_pipeline.detector.backends import BACKENDS, MachineModel, coreset, fit_site
+from audio_pipeline.detector.backends import BACKENDS, MIN_NORMALS, MachineModel, coreset, fit_site
 from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.graph import build
 from audio_pipeline.detector.manifest import (
@@ -27,7 +27,7 @@ from audio_pipeline.detector.manifest import (
     TrainingData,
 )
 from audio_pipeline.encoder import EncoderManifest
-from audio_pipeline.errors import TrainingError
+from audio_pipeline.errors import ReferenceDataError, SettingsError, TrainingError
 from audio_pipeline.evaluation import measure
 from audio_pipeline.reference import Reference
 
@@ -73,6 +73,10 @@ def train(
     ------
     TrainingError
         Too few normals, or vectors of another encoder.
+    ReferenceDataError
+        Vectors that are not finite, or not as wide as the encoder's.
+    SettingsError
+        A false-alarm rate that is not above 0 and at most 1.
     """
     graph, manifest = fit(reference, encoder, false_alarm_rate=false_alarm_rate, parent=parent, seed=seed)
     store = ModelStore(artifacts)
@@ -91,14 +95,10 @@ def fit(
 
     Raises
     ------
-    TrainingError
+    TrainingError, ReferenceDataError, SettingsError
         As `train`.
     """
-    if reference.encoder_sha256 != encoder.sha256:
-        raise TrainingError(
-            f"The reference was embedded with the encoder {reference.encoder_name} ({reference.encoder_sha256[:12]}), "
-            f"not with {encoder.name} ({encoder.sha256[:12]}): embed the recordings again."
-        )
+    _check(reference, encoder, false_alarm_rate)
     known = reference.select(~reference.held_out)
     normals, faults = known.select(~known.targets), known.select(known.targets)
     vectors = normals.vectors.astype(np.float64)
@@ -140,10 +140,34 @@ def fit(
             held_out_rows=len(reference) - len(known),
         ),
         levels_db=_levels(normals),
-        notes=_notes(models, reference, rate),
+        notes=_notes(normals, reference, rate),
     )
     held_out = reference.select(reference.held_out)
     return graph, manifest.model_copy(update={"metrics": _measured(graph, manifest, held_out)})
+
+
+def _check(reference: Reference, encoder: EncoderManifest, false_alarm_rate: float) -> None:
+    if not 0 < false_alarm_rate <= 1:
+        raise SettingsError(
+            f"A false-alarm rate of {false_alarm_rate} cannot be used: give one above 0, at most 1 "
+            "(0.01 is one healthy clip in a hundred)."
+        )
+    if reference.encoder_sha256 != encoder.sha256:
+        raise TrainingError(
+            f"The reference was embedded with the encoder {reference.encoder_name} ({reference.encoder_sha256[:12]}), "
+            f"not with {encoder.name} ({encoder.sha256[:12]}): embed the recordings again."
+        )
+    if reference.vectors.ndim != 2 or reference.vectors.shape[1] != encoder.dimensions:
+        raise ReferenceDataError(
+            f"The reference's vectors have the shape {reference.vectors.shape}, the encoder {encoder.name} makes "
+            f"{encoder.dimensions} columns: embed the recordings again."
+        )
+    broken = np.flatnonzero(~np.isfinite(reference.vectors).all(1))
+    if len(broken):
+        raise ReferenceDataError(
+            f"{len(broken)} rows of the reference hold values that are not finite, the first is row {broken[0] + 1} "
+            f"({reference.paths[broken[0]]}): take those recordings out, or embed them again."
+        )
 
 
 def _confirmed(faults: NDArray[np.float32], model: MachineModel) -> NDArray[np.float32]:
@@ -162,16 +186,23 @@ def _levels(normals: Reference) -> dict[str, tuple[float, float]]:
     return levels
 
 
-def _notes(models: tuple[MachineModel, ...], reference: Reference, rate: FalseAlarmRate) -> tuple[str, ...]:
+def _notes(normals: Reference, reference: Reference, rate: FalseAlarmRate) -> tuple[str, ...]:
     notes = []
     if rate.used > rate.asked:
         notes.append(
             f"A false-alarm rate of {rate.asked:.2%} needs {int(np.ceil(1 / rate.asked)) - 1} normal windows that are "
             f"not held out; with those there are, {rate.reachable:.2%} is the lowest that can be promised."
         )
-    shared = [name for model in models for name in model.machines if len(model.machines) > 1]
-    if shared:
-        notes.append(f"Too few normals each, judged together: {', '.join(shared)}.")
+    names, counts = np.unique(normals.machines, return_counts=True)
+    few = [str(name) or "(no name)" for name in names[counts < MIN_NORMALS]]
+    if few:
+        notes.append(
+            f"Fewer than {MIN_NORMALS} normal windows that are not held out, so judged by a model shared with other "
+            f"machines, which sees less: {', '.join(few)}."
+        )
+    unseen = sorted(set(reference.machines.tolist()) - set(names.tolist()) - {""})
+    if unseen:
+        notes.append(f"No normal window that is not held out, so judged as unknown machines: {', '.join(unseen)}.")
     held_out = int(reference.held_out.sum())
     if held_out < _FEW_HELD_OUT:
         notes.append(f"Only {held_out} rows are held out: the metrics say little.")
