@@ -43,7 +43,7 @@ class PredictionAnswer(BaseModel):
     prediction_id: uuid.UUID
     anomaly: bool
     score: float = Field(description="Anomaly score: the highest window's.")
-    threshold: float | None = Field(description="Null: no score is high enough for the false-alarm rate asked for.")
+    threshold: float = Field(description="What the score has to exceed for an anomaly, for a clip of this length.")
     p_value: float = Field(description="How often a healthy clip would score this high.")
     sensor: Sensor
     machine: str
@@ -66,7 +66,7 @@ class PredictionSummary(BaseModel):
     machine: str
     anomaly: bool
     score: float
-    threshold: float | None
+    threshold: float
     p_value: float
     sensor_ok: bool
     model_version: str

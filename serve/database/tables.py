@@ -74,8 +74,7 @@ class Prediction(Base):
     machine: Mapped[str] = mapped_column(String(255))
     anomaly: Mapped[bool]
     score: Mapped[float]
-    threshold: Mapped[float | None]
-    """None: no score is high enough for the false-alarm rate asked for."""
+    threshold: Mapped[float]
     p_value: Mapped[float]
     rate_asked: Mapped[float]
     rate_used: Mapped[float]

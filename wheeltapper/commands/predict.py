@@ -1,10 +1,11 @@
-"""`wheeltapper predict`: score clips and say in plain words what the figures mean.
+"""`wheeltapper predict`: score clips and say what the figures mean.
 
-Here: reading files, wording. Not here: scoring (`audio_pipeline.scoring`).
+Here: reading files. Not here: scoring (`audio_pipeline.scoring`), wording (`explanation`).
 """
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ import typer
 
 from audio_pipeline.clip import read
 from audio_pipeline.errors import ClipError
-from audio_pipeline.scoring import Scorer, Verdict
+from audio_pipeline.scoring import Scorer
+from wheeltapper.explanation import explain
 from wheeltapper.options import ARTIFACTS, ArtifactsFolder, AsJson, print_json
 
 
@@ -39,67 +41,11 @@ def predict(
             typer.echo(f"wheeltapper: {path}: {error.message}", err=True)
             entries.append({"file": str(path), "error": {"code": error.code, "message": error.message}})
             continue
-        entries.append({"file": str(path), **verdict.to_json()})
+        answer = verdict.to_json()
+        entries.append({"file": str(path), **answer})
         if not as_json:
-            typer.echo(explain(path.name, verdict, machine in known) + "\n")
+            typer.echo(f"{path.name}\n{textwrap.indent(explain(answer, machine in known), '  ')}\n")
     if as_json:
         print_json(entries)
     if any("error" in entry for entry in entries):
         raise typer.Exit(2)
-
-
-def explain(name: str, verdict: Verdict, known: bool) -> str:
-    """Put a verdict into words for a newcomer.
-
-    Parameters
-    ----------
-    name
-        What the clip is called.
-    verdict
-        Of the clip.
-    known
-        Whether the model was trained on the verdict's machine.
-
-    Returns
-    -------
-    str
-        Several lines.
-    """
-    machine = verdict.machine if known else "every machine the model knows"
-    lines = [f"{name}: {'ANOMALY' if verdict.anomaly else 'normal'}"]
-    side = "over" if verdict.score > verdict.threshold else "not over"
-    lines.append(
-        f"  Its anomaly score is {verdict.score:.3g}, {side} the threshold of {verdict.threshold:.3g} "
-        f"(compared with {machine})."
-    )
-    lines.append(f"  p = {verdict.p_value:.3g}: {_in_a_hundred(verdict.p_value)}.")
-    if verdict.rate_used != verdict.rate_asked:
-        lines.append(
-            f"  A false-alarm rate of {verdict.rate_asked:.2%} was asked for; the recordings trained on support no "
-            f"less than {verdict.rate_used:.2%}, which is used."
-        )
-    if len(verdict.windows) > 1:
-        window = verdict.windows[verdict.deciding_window]
-        lines.append(
-            f"  Of {len(verdict.windows)} windows, the one from {window.start_s:g} s to {window.end_s:g} s sounds "
-            "oddest and decides."
-        )
-    if not verdict.sensor.ok:
-        lines.append("  The recording itself is so poor that this verdict is worth nothing:")
-    elif verdict.sensor.findings:
-        lines.append("  The recording has a flaw that is the microphone's, not the machine's:")
-    else:
-        lines.append("  The recording itself shows no flaw of microphone or cable.")
-    lines += [f"    {finding.code}: {finding.message}" for finding in verdict.sensor.findings]
-    if verdict.encoder_stand_in:
-        lines.append("  The encoder is a stand-in that was never trained: take this as a demonstration.")
-    lines.append(f"  ({verdict.duration_s:.1f} s, model {verdict.model_version}, encoder {verdict.encoder})")
-    return "\n".join(lines)
-
-
-def _in_a_hundred(p_value: float) -> str:
-    count = p_value * 100
-    if count >= 99.5:
-        return "all of 100 healthy clips would sound at least this odd"
-    about = f"about {count:.0f}" if count >= 1.5 else "about one" if count >= 0.75 else "less than one"
-    return f"of 100 healthy clips {about} would sound at least this odd"

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("machine", sa.String(255), nullable=False),
         sa.Column("anomaly", sa.Boolean(), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
-        sa.Column("threshold", sa.Double(), nullable=True),
+        sa.Column("threshold", sa.Double(), nullable=False),
         sa.Column("p_value", sa.Double(), nullable=False),
         sa.Column("rate_asked", sa.Double(), nullable=False),
         sa.Column("rate_used", sa.Double(), nullable=False),
