@@ -1,0 +1,51 @@
+"""Faults are found where they show, though every other group of columns sees nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from audio_pipeline.detector.classifier import Classifier
+from audio_pipeline.detector.training import fit
+from tests.detector.gaussian import Machine, encoder, reference
+
+WIDTH, GROUPS = 48, 4
+EACH = WIDTH // GROUPS
+
+
+def auc(group: int, normals: int, fault: str, machine: str = "fan/a") -> float:
+    random, made = np.random.default_rng(group), Machine(group, WIDTH)
+    classifier = Classifier.from_bytes(*fit(reference(made.draw(random, normals)), encoder(WIDTH, GROUPS)))
+    healthy, faulty = made.draw(random, 300), made.draw(random, 300)
+    own = slice(group * EACH, (group + 1) * EACH)
+    deviation = made.mixing[:, own].std() * np.sqrt(WIDTH)
+    if fault == "shifted":
+        faulty[:, own] += np.float32(2.5 * deviation)
+    else:  # nothing is louder: columns only stop moving together
+        faulty[:, own] = random.permuted(faulty[:, own], axis=0)
+    rows = np.concatenate([healthy, faulty])
+    return float(roc_auc_score(np.arange(600) >= 300, classifier.score(rows, [machine] * 600).score))
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("machine", ["fan/a", ""])
+def test_a_fault_in_one_group_of_columns_is_found(group: int, machine: str) -> None:
+    assert auc(group, normals=150, fault="shifted", machine=machine) > 0.95
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_fault_in_one_group_is_found_with_few_normals(group: int) -> None:
+    assert auc(group, normals=20, fault="shifted") > 0.9
+
+
+def test_one_machines_healthy_sound_is_another_machines_fault() -> None:
+    random = np.random.default_rng(0)
+    fans = [Machine(number, WIDTH, centre=-5 + 6 * number) for number in range(2)]
+    vectors = np.concatenate([fan.draw(random, 60) for fan in fans])
+    known = reference(vectors, ["fan/0"] * 60 + ["fan/1"] * 60)
+    classifier = Classifier.from_bytes(*fit(known, encoder(WIDTH, GROUPS)))
+    other = fans[1].draw(random, 200)
+    assert (classifier.score(other, ["fan/0"] * 200).p_value <= 0.01).all()
+    assert (classifier.score(other, ["fan/1"] * 200).p_value > 0.05).mean() > 0.8
+    assert (classifier.score(other, [""] * 200).p_value > 0.05).mean() > 0.8
