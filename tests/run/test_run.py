@@ -97,10 +97,9 @@ def test_from_nothing_to_a_first_prediction_and_back_to_nothing(tmp_path: Path, 
             if line.startswith("Running."):
                 break
         assert "Running." in told, told
-        # Two answers, a broken and a healthy clip; which verdict each gets is the model's affair.
-        assert (
-            re.findall(r"verdict +(?:ANOMALY|normal)\n +score +-?\d+\.\d\d, (?:not )?above the threshold", told) != []
-        )
+        # Two answers, of a broken and a healthy clip; which verdict each gets is the model's affair.
+        explained = r"verdict +(?:ANOMALY|normal)\n +score +-?\d+\.\d\d, (?:not )?above the threshold"
+        assert len(re.findall(explained, told)) == 2
         assert len(re.findall(r"p-value +[01]\.\d{3}: of 100 healthy clips", told)) == 2
         assert ("STAND-IN" in told) == read_manifest(DEFAULT_ENCODER).stand_in
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
