@@ -15,7 +15,7 @@ from audio_pipeline.detector.training import fit
 from tests.detector.gaussian import Machine, encoder, site
 
 FRESH = 600
-# Normals → draws of a whole site. One draw's rate scatters (it hangs on the few calibration scores); their mean may not.
+# Normals → draws of a whole site. One draw's rate hangs on its few calibration scores and scatters; their mean may not.
 DRAWS = {6: 30, 14: 30, 40: 15, 150: 6}
 
 
@@ -46,8 +46,8 @@ def nominal_rates(rows: int) -> list[float]:
 def assert_kept(alarms: list[list[float]], rows: int, fresh: int, machines: int = 1) -> None:
     """Compare the mean share of alarms with the promise, plus three standard errors of it.
 
-    The rate of one calibration of n rows scatters as Beta(k, n + 1 - k) does; fresh rows add binomial error. Rows of one
-    machine move together with its model: a site of several scatters as if only one machine's rows had been drawn.
+    The rate of one calibration of n rows scatters as Beta(k, n + 1 - k) does; fresh rows add binomial error. Rows of
+    one machine move together with its model: a site of several scatters as if only one machine's rows had been drawn.
     """
     for realised, rate in zip(np.mean(alarms, axis=0), nominal_rates(rows), strict=True):
         error = np.sqrt(rate * (1 - rate) * (1 / (rows / machines + 2) + 1 / fresh) / len(alarms))

@@ -59,6 +59,31 @@ def test_scores_are_those_of_the_float64_models_for_known_unknown_and_impossible
     assert off_by(case.classifier.score(case.rows, case.machines).score, case.expected()) <= TOLERANCE
 
 
+def test_twins_of_confirmed_faults_are_lifted_under_the_model_of_their_own_machine(case: Case) -> None:
+    random = np.random.default_rng(1)
+    faults = case.rows[1::125]  # slight ones, four a machine, that pass for healthy
+    steps = np.linspace(0, 1, 40)[:, None, None]
+    rows = (faults + steps * random.standard_normal(faults.shape)).astype(np.float32).reshape(-1, faults.shape[1])
+    machines = np.tile(np.repeat(np.arange(1, MACHINES + 1), 4), 40) * (random.random(len(rows)) < 0.7)
+    novelty = Case(case.models, case.classifier, case.calibration, rows, machines).expected()
+    own = np.where(machines > 0, machines - 1, np.argmin([model.score(rows) for model in case.models], axis=0))
+    top = np.where(machines > 0, case.calibration["known"].max(), case.calibration["unknown"].max()) + 1
+    near = np.empty(len(rows))
+    for row, vector in enumerate(rows.astype(np.float64)):
+        apart, size = np.zeros(len(faults)), np.zeros(len(faults))
+        for group in case.models[own[row]].groups:
+            white, fault = (group.standardised(of) @ group.whitening for of in (vector[None], faults))
+            apart += ((white - fault) ** 2).mean(axis=1)
+            size += (fault**2).mean(axis=1)
+        near[row] = np.clip(2 - 4 * apart / size, 0, 1).max()
+    assert 0.05 < (near == 0).mean() < 0.9
+    assert ((near > 0) & (near < 1)).mean() > 0.05
+    expected = novelty + near * np.maximum(0, top - novelty)
+    got = case.classifier.score(rows, machines, faults)
+    assert off_by(got.score, expected) <= TOLERANCE
+    assert (expected > novelty + 0.1).mean() > 0.05
+
+
 def test_p_values_count_the_calibration_scores_that_are_as_high(case: Case) -> None:
     scores, expected = case.classifier.score(case.rows, case.machines), case.expected()
     rows = len(case.calibration["known"])
