@@ -35,7 +35,7 @@ class Machine:
         self.width = width
 
     def draw(self, random: np.random.Generator, rows: int) -> NDArray[np.float32]:
-        return (random.standard_normal((rows, self.width)) @ self.mixing + self.centre).astype(np.float32)
+        return np.asarray(random.standard_normal((rows, self.width)) @ self.mixing + self.centre, np.float32)
 
 
 def encoder(width: int = 24, groups: int = 2) -> EncoderManifest:

@@ -83,8 +83,8 @@ def test_normals_stay_as_they_were(case: Case, way: str) -> None:
 @WAYS
 @pytest.mark.parametrize("loudness", [0.0, 0.3, 1.0, 3.0, 30.0])
 def test_no_score_ever_falls(case: Case, way: str, loudness: float) -> None:
-    rows = case.fresh + np.float32(loudness) * np.random.default_rng(1).standard_normal(case.fresh.shape)
-    rows = np.concatenate([rows.astype(np.float32), case.faults, case.twins])
+    noise = np.random.default_rng(1).standard_normal(case.fresh.shape).astype(np.float32)
+    rows = np.concatenate([case.fresh + np.float32(loudness) * noise, case.faults, case.twins])
     before = case.plain.score(rows, ["fan/0"] * len(rows)).score
     assert (case.score(rows, way).score >= before - 1e-6).all()
 

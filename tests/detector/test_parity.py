@@ -66,7 +66,9 @@ def test_twins_of_confirmed_faults_are_lifted_under_the_model_of_their_own_machi
     rows = (faults + steps * random.standard_normal(faults.shape)).astype(np.float32).reshape(-1, faults.shape[1])
     machines = np.tile(np.repeat(np.arange(1, MACHINES + 1), 4), 40) * (random.random(len(rows)) < 0.7)
     novelty = Case(case.models, case.classifier, case.calibration, rows, machines).expected()
-    own = np.where(machines > 0, machines - 1, np.argmin([model.score(rows) for model in case.models], axis=0))
+    own = np.where(
+        machines > 0, machines - 1, np.argmin([model.score(rows.astype(np.float64)) for model in case.models], axis=0)
+    )
     top = np.where(machines > 0, case.calibration["known"].max(), case.calibration["unknown"].max()) + 1
     near = np.empty(len(rows))
     for row, vector in enumerate(rows.astype(np.float64)):

@@ -108,7 +108,7 @@ def test_the_thresholds_are_those_of_a_clip_of_one_window() -> None:
     graph, manifest = fit(data, encoder(), false_alarm_rate=0.05)
     for machine, key in (("fan/a", "known"), ("a stranger", "unknown")):
         scores = Classifier.from_bytes(graph, manifest).score(data.vectors[-1:], [machine])
-        decision = decide(scores.score, scores.p_value, manifest.calibration_of(machine), 0.05)
+        decision = decide(scores.score.tolist(), scores.p_value.tolist(), manifest.calibration_of(machine), 0.05)
         assert decision.threshold == manifest.thresholds[key]
 
 
