@@ -129,7 +129,7 @@ class Classifier:
         Raises
         ------
         BrokenArtifact
-            The vectors are not of this model's encoder: another width, or values that are not finite.
+            The vectors are not of this model's encoder: another width, or values that are not finite or too large.
         """
         known = self._checked(np.zeros((0, self.manifest.dimensions), np.float32) if confirmed is None else confirmed)
         rows = self._checked(vectors)
@@ -145,6 +145,10 @@ class Classifier:
             part = slice(first, first + _CHUNK_ROWS)
             inputs = {"embedding": rows[part], "machine": indices[part], "confirmed": known}
             score[part], p_value[part] = self._session.run(["score", "p_value"], inputs)
+        if not np.isfinite(score).all():  # squares of what float32 cannot square
+            raise BrokenArtifact(
+                f"The encoder {self.manifest.encoder_name} gave values too large to be scored: use another encoder."
+            )
         return Scores(score, p_value)
 
     def _checked(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

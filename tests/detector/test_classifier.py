@@ -115,6 +115,15 @@ def test_vectors_that_are_not_finite_are_refused(value: float) -> None:
             classifier.score(vectors, ["fan/0"] * 2, confirmed)
 
 
+@pytest.mark.parametrize("value", [1e25, 3e38])
+def test_vectors_too_large_for_a_finite_score_are_refused(value: float) -> None:
+    classifier = Classifier.from_bytes(*fit(KNOWN, encoder()))
+    vectors = KNOWN.vectors[:2].copy()
+    vectors[1] = value
+    with pytest.raises(BrokenArtifact, match="too large to be scored"):
+        classifier.score(vectors, ["fan/0"] * 2)
+
+
 def test_a_machine_too_many_is_refused() -> None:
     with pytest.raises(BrokenArtifact, match="2 vectors came with 3 machines"):
         Classifier.from_bytes(*fit(KNOWN, encoder())).score(KNOWN.vectors[:2], ["fan/0"] * 3)
