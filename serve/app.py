@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from audio_pipeline.clip import ClipLimits
 from audio_pipeline.errors import SettingsError
@@ -42,7 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
         The data folder or the database cannot be used.
     """
     metrics = Metrics()
-    app = FastAPI(
+    app = FastAPIOffline(  # its /docs needs no internet
+        redoc_url=None,
         title="Wheeltapper",
         version=version("wheeltapper"),
         summary="Listens to machine sounds and flags the abnormal ones.",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -190,8 +191,17 @@ def test_a_fault_of_our_own_is_a_problem_with_a_name_in_the_log_and_without_a_tr
     assert any(body["instance"] in record.getMessage() and record.exc_info for record in caplog.records)
 
 
+def test_the_documentation_needs_no_internet(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) >= 2
+    for address in loaded:
+        assert address.startswith("/")
+        assert client.get(address).status_code == 200
+
+
 def test_the_documentation_names_both_ways_to_send_a_clip(client: httpx.Client) -> None:
-    assert client.get("/docs").status_code == 200
     described = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
     assert set(described["requestBody"]["content"]) == {"application/json", "multipart/form-data"}
     assert "503" in described["responses"]
