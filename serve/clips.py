@@ -55,7 +55,8 @@ class ClipStore:
         if path.exists():
             return name
         data = sent if sent.startswith(_FLAC_MAGIC) else to_flac(clip.samples)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():  # 256 of them: they are nearly always there
+            path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
         # No fsync: a kill of the process loses nothing that was written, and the row that names this file is no safer
         # from a power cut (connection.py). Waiting for the disk costs more than scoring.
