@@ -44,6 +44,8 @@ class ColumnGroup(BaseModel):
     """What was pooled: `logmel` (computed in the graph) or `wav2vec2` (the network's hidden states)."""
     pooling: str
     """How it was pooled over time: `mean`, `std`, `peak`; `none` for frames."""
+    scored: bool = True
+    """Whether detectors score it. A group that tells nothing new makes a detector that takes the highest worse."""
 
     @property
     def columns(self) -> slice:

@@ -30,7 +30,7 @@ FOLDS = 5
 _LEAVE_ONE_OUT_BELOW = 10  # recordings: a fifth of fewer would leave the held-out models much poorer than the final one
 _SPREAD_FLOOR = 0.15  # a backend that hardly varies on normals must not outshout the others over nothing
 _SCALE_FLOOR = 1e-3  # of the group's median deviation: a dead column would turn rounding noise into signal
-_BORROWED_ROWS = 20
+_BORROWED_ROWS = 5
 _DENSITY_NEIGHBOURS = 5
 _BANK_ROWS = 256  # normals kept a machine and group for the neighbour backends; the graph's size and speed hang on it
 SAME = 0.01
@@ -149,7 +149,7 @@ class MachineModel:
     groups
         What is fused.
     held_out_scores
-        float64[n]: the fused scores of its own normals, each by a model fitted and normalised without the row's fold.
+        float64[n]: the fused scores of its own normals, each by a model fitted without the row's fold.
     rows
         int64[n]: which rows of the training data those are.
     """
@@ -244,16 +244,13 @@ def fit_site(
     held_out = [np.full(len(plan.rows), -np.inf) for plan in plans]
     for name, columns in groups.items():
         logs = [_held_out_logs(name, columns, vectors[plan.rows], plan.fold) for plan in plans]
-        normalisation = [_Normalisation(own, logs) for own in logs]
+        site_variance = np.hstack([own - np.median(own, axis=1, keepdims=True) for own in logs]).var(axis=1)
         for number, plan in enumerate(plans):
-            median, spread = normalisation[number].of(np.ones(len(plan.rows), dtype=bool))
+            median, spread = _median_and_spread(logs[number], site_variance)
             model = GroupModel.fit(name, columns, vectors[plan.rows])
             fitted[number].append(replace(model, median=median, spread=spread))
-            for fold in np.unique(plan.fold):
-                inside = plan.fold == fold
-                median, spread = normalisation[number].of(~inside)
-                scores = ((logs[number][:, inside] - median[:, None]) / spread[:, None]).mean(0)
-                held_out[number][inside] = np.maximum(held_out[number][inside], scores)
+            scores = ((logs[number] - median[:, None]) / spread[:, None]).mean(0)
+            held_out[number] = np.maximum(held_out[number], scores)
     return tuple(
         MachineModel(plan.machines, tuple(models), scores, plan.rows)
         for plan, models, scores in zip(plans, fitted, held_out, strict=True)
@@ -281,31 +278,12 @@ def _held_out_logs(name: str, columns: slice, vectors: Floats, fold: NDArray[np.
     return logs
 
 
-class _Normalisation:
-    """Median and spread of one machine's held-out log scores.
+def _median_and_spread(logs: Floats, site_variance: Floats) -> tuple[Floats, Floats]:
+    """Of one machine's held-out log scores, float64[3, n].
 
     A spread from a handful of rows is mostly chance; it is drawn towards the site's, as if `_BORROWED_ROWS` rows of
     average spread had been seen as well (empirical Bayes, inverse-gamma prior on the variance).
-
-    Parameters
-    ----------
-    own
-        float64[3, n] of this machine.
-    site
-        The same of every machine, this one included.
     """
-
-    def __init__(self, own: Floats, site: Sequence[Floats]) -> None:
-        self._own = own
-        squares = [((logs - np.median(logs, axis=1, keepdims=True)) ** 2) for logs in site]
-        self._site_sum = np.sum([square.sum(1) for square in squares], axis=0)
-        self._site_rows = sum(square.shape[1] for square in squares)
-        self._own_squares = (own - np.median(own, axis=1, keepdims=True)) ** 2
-
-    def of(self, rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Return median and spread, float64[3] each, from these rows; the others, held out, count nowhere."""
-        logs = self._own[:, rows]
-        left_out = ~rows
-        site = (self._site_sum - self._own_squares[:, left_out].sum(1)) / (self._site_rows - left_out.sum())
-        variance = (logs.shape[1] * logs.var(axis=1) + _BORROWED_ROWS * site) / (logs.shape[1] + _BORROWED_ROWS)
-        return np.median(logs, axis=1), np.sqrt(variance) + _SPREAD_FLOOR
+    count = logs.shape[1]
+    variance = (count * logs.var(axis=1) + _BORROWED_ROWS * site_variance) / (count + _BORROWED_ROWS)
+    return np.median(logs, axis=1), np.sqrt(variance) + _SPREAD_FLOOR

@@ -102,7 +102,7 @@ def fit(
     known = reference.select(~reference.held_out)
     normals, faults = known.select(~known.targets), known.select(known.targets)
     vectors = normals.vectors.astype(np.float64)
-    groups = {name: group.columns for name, group in encoder.groups.items()}
+    groups = {name: group.columns for name, group in encoder.groups.items() if group.scored}
     models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed)
     machines = tuple(sorted(set(normals.machines.tolist()) - {""}))  # no name is an unknown machine
     scores = {

@@ -12,6 +12,8 @@ from audio_pipeline.torch_encoders.logmel import COARSE, FINE, LogMel
 from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
+SCORED = frozenset({"finemel_mean", "logmel_peak"})
+"""Chosen by `benchmarks/encoders`: what goes on, and what strikes."""
 COLUMNS = 64
 """Of each of the two trained groups."""
 
@@ -98,13 +100,13 @@ class MachineEncoder(nn.Module):
         statistics = [("logmel", pooling, COARSE.bands) for pooling in POOLINGS]
         learned = [("wav2vec2", kind, COLUMNS) for kind in ("steady", "striking")]
         return (
-            column_groups([*statistics, ("finemel", "mean", FINE.bands), *learned]),
+            column_groups([*statistics, ("finemel", "mean", FINE.bands), *learned], SCORED),
             column_groups([("logmel", "none", COARSE.bands), ("wav2vec2", "none", self.width)]),
         )
 
 
-def column_groups(parts: list[tuple[str, str, int]]) -> dict[str, ColumnGroup]:
-    """Name consecutive columns, given (source, pooling, width) of each part.
+def column_groups(parts: list[tuple[str, str, int]], scored: frozenset[str] | None = None) -> dict[str, ColumnGroup]:
+    """Name consecutive columns, given (source, pooling, width) of each part; all are scored unless some are named.
 
     >>> list(column_groups([("logmel", "mean", 128), ("logmel", "peak", 128)]))
     ['logmel_mean', 'logmel_peak']
@@ -112,6 +114,8 @@ def column_groups(parts: list[tuple[str, str, int]]) -> dict[str, ColumnGroup]:
     groups, start = {}, 0
     for source, pooling, width in parts:
         name = source if pooling == "none" else f"{source}_{pooling}"
-        groups[name] = ColumnGroup(start=start, stop=start + width, source=source, pooling=pooling)
+        groups[name] = ColumnGroup(
+            start=start, stop=start + width, source=source, pooling=pooling, scored=scored is None or name in scored
+        )
         start += width
     return groups

@@ -66,7 +66,9 @@ def _runs(group: Group, features: list[Feature]) -> list[Run]:
     runs = []
     for half in group.halves:
         rows = {
-            row: score(half) for name, vectors in embedded.items() for row, score in _rows(name, vectors, group).items()
+            row: score(half)
+            for feature in features
+            for row, score in _rows(feature, embedded[feature.name], group).items()
         }
         runs.append(Run(rows, group.fault[~half], group.recording[~half]))
     return runs
@@ -77,7 +79,9 @@ def _embed(feature: Feature, group: Group) -> Vectors:
     return {name: np.stack([row[name] for row in rows]).astype(np.float64) for name in rows[0]}
 
 
-def _rows(name: str, vectors: Vectors, group: Group) -> dict[str, Callable[[NDArray[np.bool_]], NDArray[np.float64]]]:
+def _rows(
+    feature: Feature, vectors: Vectors, group: Group
+) -> dict[str, Callable[[NDArray[np.bool_]], NDArray[np.float64]]]:
     """The rows that a feature has in the table, each a function of the reference."""
 
     def split(chosen: Vectors, half: NDArray[np.bool_]) -> tuple[Vectors, Vectors]:
@@ -89,7 +93,7 @@ def _rows(name: str, vectors: Vectors, group: Group) -> dict[str, Callable[[NDAr
     def fused(chosen: Vectors) -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
         return lambda half: detector(*split(chosen, half), group.recording[half])
 
-    together = np.hstack(list(vectors.values()))
+    name, together = feature.name, np.hstack(list(vectors.values()))
     if name == "log-mel":
         rows = {
             f"log-mel {pooling}, {backend}": alone(vectors[f"logmel_{pooling}"], backend)
@@ -103,14 +107,15 @@ def _rows(name: str, vectors: Vectors, group: Group) -> dict[str, Callable[[NDAr
         }
         return rows | {BAR: lambda half: plain_fusion(*split(vectors, half))}
     trained = {k: v for k, v in vectors.items() if k.startswith(TRAINED)}
-    simple = {k: v for k, v in vectors.items() if k not in trained}
+    scored = {k: v for k, v in vectors.items() if feature.scored is None or k in feature.scored}
+    simple = {k: v for k, v in scored.items() if k not in trained}
     if trained and simple:
         columns = np.hstack(list(trained.values()))
         rows = {f"{name}, trained columns alone, {b}": alone(columns, b) for b in ("maha", "nn", "ldn")}
         rows[f"{name}, trained columns alone, fused"] = fused(trained)
         rows[f"{name} without the trained columns"] = fused(simple)
-        return rows | {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(vectors)}
-    return {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(vectors)}
+        return rows | {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(scored)}
+    return {f"{name}, one vector, maha": alone(together, "maha"), f"{name}, whole": fused(scored)}
 
 
 def _milliseconds(feature: Feature) -> float:

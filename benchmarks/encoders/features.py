@@ -31,6 +31,8 @@ class Feature:
     name: str
     embed: Callable[[Clip], Columns]
     megabytes: float
+    scored: frozenset[str] | None = None
+    """The groups that its detector scores; None: all."""
 
 
 def logmel() -> Feature:
@@ -54,7 +56,8 @@ def onnx_encoder(name: str, folder: Path) -> Feature:
         vector = encoder.embed(clip[None]).vectors[0]
         return {group: vector[span.columns] for group, span in encoder.manifest.groups.items()}
 
-    return Feature(name, embed, (folder / ENCODER_FILE).stat().st_size / 1e6)
+    scored = frozenset(group for group, span in encoder.manifest.groups.items() if span.scored)
+    return Feature(name, embed, (folder / ENCODER_FILE).stat().st_size / 1e6, scored)
 
 
 def int8(name: str, folder: Path) -> Feature:
