@@ -5,7 +5,9 @@ Here: the options and uvicorn's. Not here: the service (`serve`).
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,9 @@ app = typer.Typer(add_completion=False)
 
 # Longer than a full queue takes: what was taken on is answered, then the process ends.
 _FINISH_S = 60
+# glibc's mallopt: its numbers for two limits, in bytes. The first may be no higher.
+_M_MMAP_THRESHOLD, _MMAP_ABOVE = -3, 32 * 2**20
+_M_TRIM_THRESHOLD, _TRIM_ABOVE = -1, 64 * 2**20
 
 
 @app.command()
@@ -38,6 +43,7 @@ def serve(
     SIGTERM and Ctrl-C finish what was taken on.
     """
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data, artifacts_dir=artifacts)
+    _reuse_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     uvicorn.run(
@@ -48,3 +54,16 @@ def serve(
         log_config=None,
         timeout_graceful_shutdown=_FINISH_S,
     )
+
+
+def _reuse_memory() -> None:
+    """Let the C library keep freed memory for the next clip.
+
+    Each clip needs the same tens of megabytes. Given back to the system in between, they come again page by page:
+    about 1000 page faults a clip, 1 to 2 ms of processor time (measured, of 20).
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, _MMAP_ABOVE)
+            mallopt(_M_TRIM_THRESHOLD, _TRIM_ABOVE)
