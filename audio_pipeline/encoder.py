@@ -59,7 +59,7 @@ class EncoderManifest(BaseModel):
     Raises
     ------
     ValidationError
-        If the groups do not cover the columns once, in order.
+        If the groups do not cover the columns once, in order, or none of them is scored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,6 +88,8 @@ class EncoderManifest(BaseModel):
             edges = [0, *(edge for group in groups.values() for edge in (group.start, group.stop)), width]
             if edges[::2] != edges[1::2]:
                 raise ValueError(f"column groups {edges} do not cover 0 to {width} once, in order")
+        if not any(group.scored for group in self.groups.values()):
+            raise ValueError("no column group is scored: a detector would have nothing to go by")
         return self
 
 

@@ -74,3 +74,14 @@ def test_a_manifest_whose_groups_leave_a_gap_is_refused(tmp_path):
     path.write_text(json.dumps(content))
     with pytest.raises(BrokenArtifact, match="do not cover"):
         Encoder.load(tmp_path / "encoder")
+
+
+def test_a_manifest_that_scores_nothing_is_refused(tmp_path):
+    shutil.copytree(DEFAULT_ENCODER, tmp_path / "encoder")
+    path = tmp_path / "encoder" / MANIFEST_FILE
+    content = json.loads(path.read_text())
+    for group in content["groups"].values():
+        group["scored"] = False
+    path.write_text(json.dumps(content))
+    with pytest.raises(BrokenArtifact, match="nothing to go by"):
+        Encoder.load(tmp_path / "encoder")
