@@ -1,7 +1,7 @@
 """Every error the project raises on purpose, in one tree.
 
     WheeltapperError                 has a `code` (machine-readable) and a sentence (what was wrong, what to do)
-    ├── UserError                    the request or file is at fault: nothing will change by trying again  → HTTP 4xx, exit 2
+    ├── UserError                    the request or file is at fault: trying again changes nothing  → HTTP 4xx, exit 2
     │   ├── ClipError                the bytes sent are no usable clip
     │   │   ├── EmptyClip            nothing in it
     │   │   ├── NotAudio             no format that libsndfile reads (M4A/AAC: with the remedy)
@@ -16,7 +16,7 @@
     │   ├── ReferenceDataError      ref_data.csv and its companions do not fit together, or do not fit the encoder
     │   ├── TrainingError            the data do not allow what was asked (say, no normal clip)
     │   └── SettingsError            an option or environment variable has a value that cannot be used
-    ├── BrokenArtifact               a model or encoder file is missing, corrupt or of another version  → HTTP 503, exit 3
+    ├── BrokenArtifact               a model or encoder file missing, corrupt or of another version  → HTTP 503, exit 3
     └── Overloaded                   right now too much is asked: try again, after `retry_after_s`  → HTTP 503
 
 A refusal names the thing refused, the limit and the next step.
