@@ -26,9 +26,9 @@ from wheeltapper.parts import open_local
 
 DEMO = Path(__file__).resolve().parent.parent / "data" / "demo"
 REFERENCE = DEMO / "reference"
-BROKEN = DEMO / "clips" / "valve" / "id_00" / "abnormal" / "valve_abnormal_00.flac"
-HEALTHY = DEMO / "clips" / "valve" / "id_00" / "normal" / "valve_normal_02.flac"
-MACHINE = "valve/id_00"
+BROKEN = DEMO / "clips" / "fan" / "id_00" / "abnormal" / "fan_abnormal_00.flac"
+HEALTHY = DEMO / "clips" / "fan" / "id_00" / "normal" / "fan_normal_03.flac"
+MACHINE = "fan/id_00"
 
 
 def prepare(data: Path, artifacts: Path) -> None:
@@ -82,7 +82,7 @@ def first_prediction(address: str, key: str) -> None:
         The service did not answer as it should.
     """
     typer.echo("\nA first prediction: two recordings that the model has never heard, sent to POST /predict.")
-    for clip, truth in ((BROKEN, "a broken valve"), (HEALTHY, "the same valve, healthy")):
+    for clip, truth in ((BROKEN, "a broken fan"), (HEALTHY, "the same fan, healthy")):
         answer = predict(address, key, clip, MACHINE)
         typer.echo(f"\n  {shown(clip)} ({truth})")
         typer.echo(textwrap.indent(explain(answer), "    "))
