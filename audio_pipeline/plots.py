@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
-from audio_pipeline.evaluation import PARTIAL_AUC_RATE
+from audio_pipeline.metrics import PARTIAL_AUC_RATE
 
 # Okabe and Ito (2008): told apart with any colour vision; shape and label say it once more.
 NORMAL, ANOMALY, THRESHOLD = "#0072B2", "#D55E00", "#000000"

@@ -28,7 +28,7 @@ from audio_pipeline.detector.manifest import (
 )
 from audio_pipeline.encoder import EncoderManifest
 from audio_pipeline.errors import ReferenceDataError, SettingsError, TrainingError
-from audio_pipeline.evaluation import measure
+from audio_pipeline.metrics import measure
 from audio_pipeline.reference import Reference
 
 _CONFIRMED_ROWS = 200

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
-from audio_pipeline.evaluation import evaluate, harmonic_mean, measure
+from audio_pipeline.evaluation import evaluate
+from audio_pipeline.metrics import harmonic_mean, measure
 from audio_pipeline.plots import histogram_png, roc_png, spectrogram_png
 
 PNG = b"\x89PNG"

@@ -19,7 +19,8 @@ from audio_pipeline.datasets import discover
 from audio_pipeline.durable import replace_file
 from audio_pipeline.embedding_job import EmbeddingCache, embed_recordings
 from audio_pipeline.errors import ReferenceDataError
-from audio_pipeline.evaluation import Evaluation, Metrics, evaluate_clips
+from audio_pipeline.evaluation import Evaluation, evaluate_clips
+from audio_pipeline.metrics import Metrics
 from audio_pipeline.plots import histogram_png, roc_png
 from audio_pipeline.reference import Reference, read_reference
 from audio_pipeline.scoring import Scorer
