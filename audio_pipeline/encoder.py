@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from audio_pipeline.errors import BrokenArtifact
+from audio_pipeline.onnx_session import open_session
 
 ENCODER_FILE = "encoder.onnx"
 MANIFEST_FILE = "encoder.json"
@@ -146,17 +147,7 @@ class Encoder:
                 f"The encoder {folder / ENCODER_FILE} is not the file that its manifest names (sha256 {found[:12]}, "
                 f"expected {manifest.sha256[:12]}). Restore the folder from a backup or export the encoder again."
             )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Clips differ in length: the arena would keep the largest ever seen, per thread and shape.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        try:
-            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as e:  # onnxruntime raises its own, undocumented exception classes
-            raise BrokenArtifact(f"The encoder {folder / ENCODER_FILE} cannot be loaded by ONNX Runtime: {e}") from e
-        return cls(session, manifest)
+        return cls(open_session(model, f"The encoder {folder / ENCODER_FILE}", threads), manifest)
 
     def embed(self, batch: NDArray[np.float32]) -> Embedding:
         """Embed clips of equal length.

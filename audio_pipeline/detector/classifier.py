@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from audio_pipeline.detector.manifest import CLASSIFIER_FILE, ModelManifest, read_manifest
 from audio_pipeline.errors import BrokenArtifact
+from audio_pipeline.onnx_session import open_session
 
 _CHUNK_ROWS = 512  # at once: bounds the memory of comparing rows with every machine and calibration score
 
@@ -87,18 +88,7 @@ class Classifier:
         BrokenArtifact
             If ONNX Runtime cannot load it, or it is no classifier as the manifest describes.
         """
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # The arena would keep the memory of the largest batch for good.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        try:
-            session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own, undocumented exception classes
-            raise BrokenArtifact(
-                f"The classifier {version or CLASSIFIER_FILE} cannot be loaded by ONNX Runtime: {error}"
-            ) from error
+        session = open_session(graph, f"The classifier {version or CLASSIFIER_FILE}", threads)
         inputs = {argument.name: argument.shape[1:] for argument in session.get_inputs()}
         outputs = {argument.name for argument in session.get_outputs()}
         wide = [manifest.dimensions]
