@@ -10,7 +10,7 @@ from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.reference import read_reference
 from tests.cli.command import Plant
 from tests.pipeline.recordings import RATE, fan, write_dataset
-from tests.pipeline.small_model import publish
+from tests.pipeline.trained import publish
 
 
 @pytest.fixture(scope="session")

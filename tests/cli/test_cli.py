@@ -15,7 +15,7 @@ import soundfile
 from audio_pipeline.reference import read_reference
 from tests.cli.command import Plant, wheeltapper
 from tests.pipeline.recordings import RATE, fan
-from tests.pipeline.small_model import publish
+from tests.pipeline.trained import publish
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:

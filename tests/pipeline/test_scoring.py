@@ -19,7 +19,7 @@ from audio_pipeline.evaluation import evaluate_clips
 from audio_pipeline.reference import Reference
 from audio_pipeline.scoring import Scorer
 from tests.pipeline.recordings import fan, write_dataset
-from tests.pipeline.small_model import publish
+from tests.pipeline.trained import publish
 
 
 @pytest.fixture(scope="module")
