@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from audio_pipeline.detector.training import train as train_model
 from rich.console import Console
 
 from audio_pipeline.artifacts import ModelStore, find_encoder
 from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.manifest import read_manifest as read_model_manifest
+from audio_pipeline.detector.training import train as train_model
 from audio_pipeline.encoder import Encoder, read_manifest
 from audio_pipeline.evaluation import evaluate_clips
 from audio_pipeline.reference import Reference, read_reference
