@@ -11,7 +11,8 @@ to any row, so that a fresh row's distances tend to be smaller than a calibratio
 The constants that both are measured against, median and spread of the held-out scores, do contain the calibration row
 and not the fresh one. Leaving the row out there as well made alarms four times as rare as promised and half of the
 faults pass; leaving it in keeps the promise, by measurement: on Gaussian machines in `tests/detector`, and on real
-ones with five normal clips each, 2.0, 3.8 and 7.4 % of fresh normals at 2, 5 and 10 %.
+ones with five normal clips each, 2.0, 3.8 and 7.4 % of fresh normals at 2, 5 and 10 % (the same clips that
+`_BORROWED_ROWS` was set on).
 
 Pooled over machines, the promise is for the site as a whole: a machine whose scores vary more than the others' raises
 more than its share. Windows of one recording resemble each other: with few recordings, the promise holds less well

@@ -13,7 +13,7 @@ from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
 SCORED = frozenset({"finemel_mean", "logmel_peak"})
-"""Chosen by `benchmarks/encoders`: what goes on, and what strikes."""
+"""What goes on, and what strikes. Chosen on the labelled development sets (see ARCHITECTURE, "How it was chosen")."""
 COLUMNS = 64
 """Of each of the two trained groups."""
 
