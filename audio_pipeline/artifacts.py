@@ -26,7 +26,6 @@ from audio_pipeline.durable import replace_file, sync_folder
 from audio_pipeline.errors import BrokenArtifact, SettingsError
 
 MANIFEST = "model.json"
-CLASSIFIER = "classifier.onnx"
 # Where the encoder that comes with the software lies: in a checkout, and in an image.
 SHIPPED_ENCODERS = (
     Path(__file__).resolve().parent.parent / "artifacts" / "encoders",

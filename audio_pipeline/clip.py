@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,6 +108,8 @@ class Clip:
 
 
 DEFAULT_LIMITS: Final = ClipLimits()
+ACCEPTED_BEFORE: Final = ClipLimits(min_s=0.0, max_s=1e6, max_bytes=1 << 40, max_decoded_bytes=1 << 40)
+"""For stored clips: what was accepted once can be read, whatever is accepted today."""
 
 
 def read(path: Path | str, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
@@ -126,12 +129,24 @@ def read(path: Path | str, limits: ClipLimits = DEFAULT_LIMITS) -> Clip:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            # One byte more than accepted is enough to refuse it, however large it is.
-            data = file.read(limits.max_bytes + 1)
+        data = bytes_of(path, limits)
     except OSError as error:
         raise ClipError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from None
     return decode(data, limits, str(path))
+
+
+def bytes_of(path: Path, limits: ClipLimits = DEFAULT_LIMITS) -> bytes:
+    """Read a file's bytes, at most one more than accepted: enough to refuse it, however large it is.
+
+    Raises
+    ------
+    OSError
+        It does not exist or cannot be read.
+    """
+    with path.open("rb") as file:
+        # As much room as is asked for is set aside before anything is read; a pipe has no size.
+        size = os.fstat(file.fileno()).st_size or limits.max_bytes
+        return file.read(min(size, limits.max_bytes) + 1)
 
 
 def decode(data: bytes, limits: ClipLimits = DEFAULT_LIMITS, filename: str | None = None) -> Clip:
@@ -329,7 +344,7 @@ def to_wav(samples: NDArray[np.float32]) -> bytes:
     Parameters
     ----------
     samples
-        float32[n]; beyond ±1 is clipped.
+        float32[n]; what goes beyond ±1 is turned down to full scale as a whole: it is the same sound.
     """
     return _encode(samples, "WAV")
 
@@ -342,13 +357,14 @@ def to_flac(samples: NDArray[np.float32]) -> bytes:
     Parameters
     ----------
     samples
-        float32[n]; beyond ±1 is clipped.
+        float32[n]; what goes beyond ±1 is turned down to full scale as a whole: it is the same sound.
     """
     return _encode(samples, "FLAC")
 
 
 def _encode(samples: NDArray[np.float32], container: str) -> bytes:
-    steps = np.clip(np.rint(samples.astype(np.float64) * 32768.0), -32768, 32767).astype(np.int16)
+    peak = max(1.0, float(np.abs(samples).max(initial=0.0)))
+    steps = np.clip(np.rint(samples.astype(np.float64) * (32768.0 / peak)), -32768, 32767).astype(np.int16)
     out = io.BytesIO()
     soundfile.write(out, steps, SAMPLE_RATE, format=container, subtype="PCM_16")
     return out.getvalue()

@@ -7,6 +7,7 @@ Not here: decoding, limits and the raising of errors (`clip.py`).
 
 from __future__ import annotations
 
+import codecs
 import struct
 from typing import Final
 
@@ -82,10 +83,9 @@ def is_text(data: bytes) -> bool:
     data
         The whole file.
     """
-    head = data[:1024]
     try:
-        # A multi-byte character may be cut at the end of the excerpt: the last three bytes are no evidence.
-        text = (head[:-3] if len(data) > 1024 else head).decode()
+        # A multi-byte character may be cut at the end of the excerpt: what is missing of it is no evidence.
+        text = codecs.getincrementaldecoder("utf-8")().decode(data[:1024], final=len(data) <= 1024)
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\r\n\t\f\ufeff" for character in text)

@@ -44,6 +44,8 @@ _DCASE_2021: Final = re.compile(
     r"(?P<section>section_\d+)_(?P<domain>source|target)_(?P<split>train|test)_(?P<label>normal|anomaly)_\d+"
 )
 _DCASE_2020: Final = re.compile(r"(?P<label>normal|anomaly)_(?P<section>id_\d+)_\d+")
+# Not any name with the word in it: test_rig_1 and train_2 are machines.
+_SPLIT: Final = re.compile(r"(?:(?:source|target)_)?(train|test)(?:_(?:source|target))?", re.IGNORECASE)
 _PIECE: Final = re.compile(r"_[ts]\d+$")
 
 _LAYOUTS: Final = (
@@ -155,7 +157,8 @@ def _labelled(path: Path, whole: Path, root: Path) -> Recording | None:
 
 
 def _split(name: str) -> str:
-    return next((split for split in ("train", "test") if split in name.lower().split("_")), "")
+    match = _SPLIT.fullmatch(name)
+    return match[1].lower() if match else ""
 
 
 def _recording(path: Path, label: str, machine: str, inside: str, stem: str, domain: str, split: str) -> Recording:

@@ -93,11 +93,6 @@ class Decision:
     rate_asked: float
     rate_used: float
 
-    @property
-    def rate_out_of_reach(self) -> bool:
-        """Whether too few calibration rows forced a higher false-alarm rate than was asked for."""
-        return self.rate_used > self.rate_asked
-
 
 def decide(scores: Sequence[float], p_values: Sequence[float], calibration: Calibration, rate: float) -> Decision:
     """Decide about a clip.

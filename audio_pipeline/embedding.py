@@ -18,7 +18,8 @@ from audio_pipeline.clip import Clip
 from audio_pipeline.encoder import Encoder
 from audio_pipeline.windows import Window, split
 
-_BATCH = 4  # windows of 10 s embedded at once: more are no faster (measured), and take more memory
+# Embedded at once, as much as four usual windows: more are no faster (measured), and take more memory.
+_BATCH_SAMPLES = 4 * 160_000
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,19 @@ class EmbeddedClip:
     level_db: float
 
 
-def embed_windows(encoder: Encoder, windows: Sequence[Window], batch: int = _BATCH) -> NDArray[np.float32]:
-    """Embed windows, at most `batch` of equal length at once.
+def embed_windows(
+    encoder: Encoder, windows: Sequence[Window], batch_samples: int = _BATCH_SAMPLES
+) -> NDArray[np.float32]:
+    """Embed windows, some of equal length at once.
 
     Parameters
     ----------
     encoder
         Any encoder.
     windows
-        In any order and of any lengths; at least one.
-    batch
-        How many at once; changes speed and memory, not the result (to 1e-5).
+        In any order and of any lengths.
+    batch_samples
+        How much sound at once, at least one window; changes speed and memory, not the result (to 1e-5).
 
     Returns
     -------
@@ -65,7 +68,8 @@ def embed_windows(encoder: Encoder, windows: Sequence[Window], batch: int = _BAT
     for position, window in enumerate(windows):
         by_length.setdefault(len(window.samples), []).append(position)
     vectors = np.empty((len(windows), encoder.manifest.dimensions), dtype=np.float32)
-    for positions in by_length.values():
+    for length, positions in by_length.items():
+        batch = max(1, batch_samples // length)
         for first in range(0, len(positions), batch):
             chunk = positions[first : first + batch]
             vectors[chunk] = encoder.embed(np.stack([windows[position].samples for position in chunk])).vectors

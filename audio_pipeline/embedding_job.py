@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_pipeline.clip import DEFAULT_LIMITS, ClipLimits, decode
+from audio_pipeline.clip import DEFAULT_LIMITS, ClipLimits, bytes_of, decode
 from audio_pipeline.datasets import Recording
 from audio_pipeline.durable import replace_file
 from audio_pipeline.embedding import EmbeddedClip, embed_clip
@@ -173,9 +173,7 @@ def embed_recordings(
 
 def _embed_file(path: Path, encoder: Encoder, cache: EmbeddingCache, limits: ClipLimits) -> _Outcome:
     try:
-        with path.open("rb") as file:
-            # One byte more than accepted is enough to refuse it, however large it is.
-            data = file.read(limits.max_bytes + 1)
+        data = bytes_of(path, limits)
     except OSError as error:
         return _Outcome(None, reason=f"The file cannot be read ({error.strerror}).")
     embedded = cache.get(hashlib.sha256(data).hexdigest())

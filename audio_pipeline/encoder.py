@@ -110,6 +110,9 @@ class Embedding:
     frames: NDArray[np.float32]
 
 
+_DEAD = 512  # samples, half of a frame: every frame of zeros holds such a block whole
+
+
 class Encoder:
     """An ONNX encoder, loaded once and safe to call from several threads.
 
@@ -162,8 +165,36 @@ class Encoder:
         Embedding
             A row's result does not depend on the other rows.
         """
-        vectors, frames = self._session.run(["embedding", "frames"], {"audio": batch})
+        vectors, frames = self._session.run(["embedding", "frames"], {"audio": without_dead_silence(batch)})
         return Embedding(vectors, frames)
+
+
+def without_dead_silence(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Put faint noise where a clip holds nothing but zeros for a while: the logarithm of nothing is no number.
+
+    Gated recordings, lost packets and generated sounds have such stretches. The noise lies 80 dB below the clip, about
+    where a microphone's own would be, and is the same every time. Clips without such a stretch stay as they are.
+
+    Parameters
+    ----------
+    batch
+        float32[batch, samples].
+
+    Examples
+    --------
+    >>> beep = np.zeros((1, 4096), np.float32)
+    >>> beep[0, :100] = 0.5
+    >>> bool((without_dead_silence(beep)[0, :100] == 0.5).all()), float(np.abs(without_dead_silence(beep)).min()) > 0
+    (True, True)
+    """
+    whole = batch.shape[1] // _DEAD * _DEAD
+    sounds = (batch[:, :whole].reshape(len(batch), -1, _DEAD) != 0).max(axis=2, initial=False)
+    dead: NDArray[np.bool_] = ~sounds.min(axis=1, initial=True)
+    if not dead.any():
+        return batch
+    noise = np.random.default_rng(0).standard_normal(batch.shape[1], np.float32)
+    level = np.maximum(1e-4 * np.sqrt(np.mean(batch**2, axis=1, keepdims=True)), np.float32(1e-7))
+    return np.where(dead[:, None] & (batch == 0), level * noise, batch)
 
 
 def read_manifest(folder: Path) -> EncoderManifest:

@@ -13,8 +13,9 @@
     │   │   ├── TooLarge             more bytes than accepted, as sent or as decoded
     │   │   └── UnsupportedFormat    sample rate or channel count outside what is accepted
     │   ├── DatasetError             a folder or table of clips cannot be understood
-    │   ├── ReferenceDataError      ref_data.csv and its companions do not fit together, or do not fit the encoder
+    │   ├── ReferenceDataError       ref_data.csv and its companions do not fit together, or do not fit the encoder
     │   ├── TrainingError            the data do not allow what was asked (say, no normal clip)
+    │   ├── ParityError              an exported encoder does not give what its network gives
     │   └── SettingsError            an option or environment variable has a value that cannot be used
     ├── BrokenArtifact               a model or encoder file missing, corrupt or of another version  → HTTP 503, exit 3
     └── Overloaded                   right now too much is asked: try again, after `retry_after_s`  → HTTP 503
@@ -125,6 +126,12 @@ class TrainingError(UserError):
     """The data do not allow the training that was asked for."""
 
     code = "cannot_train"
+
+
+class ParityError(UserError):
+    """An exported encoder does not give what its network gives."""
+
+    code = "parity"
 
 
 class SettingsError(UserError):

@@ -66,7 +66,8 @@ class ClipScores:
     machines, domains
         str[N], empty = unknown.
     threshold
-        On the scale of the scores.
+        On the scale of the scores; None: not one for all (it hangs on the number of windows, and on whether the machine
+        is known).
     """
 
     targets: NDArray[np.bool_]
@@ -74,7 +75,7 @@ class ClipScores:
     scores: NDArray[np.float64]
     machines: NDArray[np.str_]
     domains: NDArray[np.str_]
-    threshold: float
+    threshold: float | None
 
 
 def score_clips(scorer: Scorer, rows: Reference) -> ClipScores:
@@ -92,13 +93,14 @@ def score_clips(scorer: Scorer, rows: Reference) -> ClipScores:
     windows = np.split(rows.vectors[order], np.cumsum(np.bincount(clip_of_row))[:-1])
     machines = rows.machines[first]
     judged = [scorer.judge(vectors, str(machine)) for vectors, machine in zip(windows, machines, strict=True)]
+    thresholds = {judgement.threshold for judgement in judged}
     return ClipScores(
         targets=rows.targets[first],
         verdicts=np.array([judgement.anomaly for judgement in judged], dtype=bool),
         scores=np.array([judgement.score for judgement in judged], dtype=np.float64),
         machines=machines,
         domains=rows.domains[first],
-        threshold=judged[0].threshold,
+        threshold=thresholds.pop() if len(thresholds) == 1 else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures as PNG: ROC curve, histogram of scores, spectrogram.
+"""Pictures as PNG: ROC curve, histogram of scores.
 
 Here: drawing, with matplotlib's object interface (no global state, safe in a service's threads). Not here: the figures
 drawn (`evaluation`), or where files go.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import librosa
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -20,8 +19,6 @@ from audio_pipeline.metrics import PARTIAL_AUC_RATE
 
 # Okabe and Ito (2008): told apart with any colour vision; shape and label say it once more.
 NORMAL, ANOMALY, THRESHOLD = "#0072B2", "#D55E00", "#000000"
-SAMPLE_RATE = 16_000
-_RANGE_DB = 80.0
 
 
 def roc_png(targets: NDArray[np.bool_], scores: NDArray[np.floating[Any]], machines: NDArray[np.str_]) -> bytes:
@@ -73,53 +70,6 @@ def histogram_png(targets: NDArray[np.bool_], scores: NDArray[np.floating[Any]],
         axes.axvline(threshold, color=THRESHOLD, ls="--", lw=1.4, label=f"threshold {threshold:.3g}")
     axes.set(xlabel="anomaly score (last bar: and higher)", ylabel="count", title="Scores")
     axes.legend(fontsize=9)
-    return _png(figure)
-
-
-def spectrogram_png(
-    samples: NDArray[np.float32], marked_s: tuple[float, float] | None = None, title: str = ""
-) -> bytes:
-    """Draw a log-mel spectrogram as people read it: time to the right, frequency upwards, dB as brightness.
-
-    Parameters
-    ----------
-    samples
-        float32[n], mono at 16 kHz.
-    marked_s
-        Seconds to frame, say, the deciding window.
-    title
-        Above the picture.
-
-    Examples
-    --------
-    >>> spectrogram_png(np.sin(np.arange(16000, dtype=np.float32)))[:4]
-    b'\\x89PNG'
-    """
-    # About 1000 columns whatever the length: ten minutes would otherwise be 19 000 of them, and 100 MB.
-    hop = max(256, len(samples) // 1000)
-    n_fft = max(1024, 2 * hop)
-    power = librosa.feature.melspectrogram(y=samples, sr=SAMPLE_RATE, n_fft=n_fft, hop_length=hop, n_mels=96)
-    level = 10 * np.log10(np.maximum(power, 1e-12))
-    duration = len(samples) / SAMPLE_RATE
-    figure, axes = _figure(8.0, 3.2)
-    top = float(level.max())
-    picture = axes.imshow(
-        level,
-        origin="lower",
-        aspect="auto",
-        cmap="cividis",
-        vmin=max(top - _RANGE_DB, float(np.quantile(level, 0.01))),  # noise must not eat the contrast
-        vmax=top,
-        extent=(0, duration, 0, len(level)),
-    )
-    bands = librosa.mel_frequencies(n_mels=len(level), fmax=SAMPLE_RATE / 2)
-    ticks = [125, 250, 500, 1000, 2000, 4000, 8000]
-    axes.set_yticks(np.interp(ticks, bands, np.arange(len(level)) + 0.5), [f"{tick}" for tick in ticks])
-    axes.set(xlabel="seconds", ylabel="Hz", title=title)
-    if marked_s is not None:
-        for edge in marked_s:
-            axes.axvline(edge, color="white", lw=1.5, ls="--")
-    figure.colorbar(picture, ax=axes, label="dB", pad=0.01)
     return _png(figure)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_pipeline.durable import replace_file
+from audio_pipeline.durable import replace_file, sync_folder
 from audio_pipeline.errors import ReferenceDataError
 
 DATA, CLIPS, MANIFEST = "ref_data.csv", "ref_clips.csv", "ref_data.json"
@@ -37,7 +37,7 @@ def is_held_out(group: str) -> bool:
     Parameters
     ----------
     group
-        Recording group id, `<machine>/<file stem without its piece number>`.
+        Recording group id, as `datasets` makes it.
 
     Examples
     --------
@@ -77,6 +77,10 @@ class Reference:
         What made the vectors.
     sha256
         Hash of `ref_data.csv`; empty before it is written.
+    calibrates
+        bool[R]: the rows that thresholds and p-values may be computed from; None: all of them. In `ref_data.csv` all
+        do. Answered clips of production that were asked about because they sounded odd train, and do not calibrate:
+        normals chosen for their high scores would make every threshold too high.
     """
 
     vectors: NDArray[np.float32]
@@ -93,6 +97,7 @@ class Reference:
     encoder_name: str
     encoder_sha256: str
     sha256: str = ""
+    calibrates: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -103,14 +108,30 @@ class Reference:
         by_group = {group: is_held_out(str(group)) for group in np.unique(self.groups)}
         return np.array([by_group[group] for group in self.groups], dtype=bool)
 
-    def select(self, rows: NDArray[np.bool_]) -> Reference:
-        """Return the rows where `rows` (bool[R]) is True."""
+    @property
+    def calibrating(self) -> NDArray[np.bool_]:
+        """bool[R]: `calibrates`, spelt out."""
+        return np.ones(len(self), dtype=bool) if self.calibrates is None else self.calibrates
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Reference:
+        """Return the rows where `rows` (bool[R]) is True, or those at the positions given (int64[n])."""
         arrays = {
             field.name: getattr(self, field.name)[rows]
             for field in fields(self)
             if isinstance(getattr(self, field.name), np.ndarray)
         }
         return replace(self, **arrays)
+
+    def joined(self, other: Reference) -> Reference:
+        """Return these rows, then those of another set of the same encoder; the hash stays that of the first."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([value, getattr(other, name)])
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray) and name != "calibrates"
+        }
+        either = self.calibrates is not None or other.calibrates is not None
+        calibrates = np.concatenate([self.calibrating, other.calibrating]) if either else None
+        return replace(self, **columns, calibrates=calibrates)
 
 
 def header(dimensions: int) -> tuple[str, ...]:
@@ -184,6 +205,21 @@ def write_reference(folder: Path, reference: Reference) -> Reference:
     replace_file(folder / CLIPS, clips)
     replace_file(folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b"\n")
     return replace(reference, sha256=str(manifest["sha256"]))
+
+
+def move_reference(source: Path, folder: Path) -> None:
+    """Put a reference that `write_reference` wrote in the place of another one, in no more than the time of a rename.
+
+    Parameters
+    ----------
+    source
+        Where it was written, on the same file system; it is empty afterwards.
+    folder
+        The data folder.
+    """
+    for name in (DATA, CLIPS, MANIFEST):
+        (source / name).replace(folder / name)
+    sync_folder(folder)
 
 
 def read_reference(folder: Path, encoder_sha256: str | None = None) -> Reference:

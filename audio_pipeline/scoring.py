@@ -25,8 +25,6 @@ from audio_pipeline.encoder import Encoder
 from audio_pipeline.errors import BrokenArtifact
 from audio_pipeline.sensor import SensorReport, check
 
-__all__ = ["EmbeddedClip", "Scorer", "Verdict", "WindowScore", "embed_clip"]
-
 
 @dataclass(frozen=True)
 class WindowScore:
@@ -123,7 +121,7 @@ class Scorer:
         self.model = model
 
     @classmethod
-    def load(cls, artifacts: Path, threads: int = 1) -> Scorer:
+    def load(cls, artifacts: Path, threads: int = 1, model: str | None = None) -> Scorer:
         """Load what serves: `current.json`, its model and its encoder, every file verified.
 
         Parameters
@@ -132,17 +130,23 @@ class Scorer:
             The artifacts folder.
         threads
             ONNX Runtime's, inside one call.
+        model
+            Another version than the one that serves.
 
         Raises
         ------
         BrokenArtifact
             No model serves yet, or a file is missing or is not what was published.
+        SettingsError
+            There is no version of that name.
         """
         store = ModelStore(artifacts)
-        current = store.current()
-        if current is None:
-            raise BrokenArtifact(f"No model serves in {artifacts} yet: run `wheeltapper train`.")
-        version = store.load(current.model)
+        if model is None:
+            current = store.current()
+            if current is None:
+                raise BrokenArtifact(f"No model serves in {artifacts} yet: run `wheeltapper train`.")
+            model = current.model
+        version = store.load(model)
         encoder = Encoder.load(find_encoder(artifacts, version.encoder_sha256), threads)
         return cls(encoder, Classifier.load(version.folder), version.version)
 
@@ -211,17 +215,19 @@ class Scorer:
             rate_used=decision.rate_used,
         )
 
-    def judge(self, vectors: NDArray[np.float32], machine: str = "") -> Decision:
+    def judge(
+        self, vectors: NDArray[np.float32], machine: str = "", confirmed: NDArray[np.float32] | None = None
+    ) -> Decision:
         """Decide about a clip from its vectors alone, as evaluation does with those of a reference.
 
         Parameters
         ----------
         vectors
             float32[W, n], all windows of one clip.
-        machine
+        machine, confirmed
             As in `score`.
         """
-        return self._judge(vectors, machine, None)[1]
+        return self._judge(vectors, machine, confirmed)[1]
 
     def _judge(
         self, vectors: NDArray[np.float32], machine: str, confirmed: NDArray[np.float32] | None

@@ -236,7 +236,7 @@ def _dropouts(evidence: SensorEvidence) -> Finding | None:
     hit = [channel for channel in _live(evidence) if evidence.holes[channel]]
     if not hit:
         return None
-    count, seconds = max((evidence.holes[c], evidence.holes_s[c]) for c in hit)
+    seconds, count = max((evidence.holes_s[c], evidence.holes[c]) for c in hit)  # the worst channel's
     return Finding(
         "dropouts",
         f"{_where(hit, evidence)} drops out {count} time{'s' if count > 1 else ''}, {seconds:.3f} s in all. "

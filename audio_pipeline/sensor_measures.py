@@ -1,6 +1,7 @@
 """How the figures of the sensor check are measured, block by block: flat tops, holes, the mix's spectrum.
 
-Each class takes blocks in any cut and comes to the same figures. Not here: what the figures mean (`sensor.py`).
+Each class takes blocks in any cut and comes to the same figures (but for what `FlatTops` counts near an extreme, which
+begins with the block that reached it). Not here: what the figures mean (`sensor.py`).
 """
 
 from __future__ import annotations

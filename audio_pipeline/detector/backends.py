@@ -1,4 +1,4 @@
-"""Fitting what "normal" is: per machine and group of columns, three backends; the oddest group decides.
+"""Fitting what "normal" is: per machine and group of columns, three backends; the oddest groups decide.
 
 Here: numpy and scikit-learn, float64, nothing about files or ONNX. Not here: p-values (`calibration`), the graph
 (`graph`).
@@ -6,8 +6,9 @@ Here: numpy and scikit-learn, float64, nothing about files or ONNX. Not here: p-
 Each backend gives the log of a distance from the normals, less the median and over the deviation (+ 0.15) of the log
 distances that the machine's own normals got from models that had not seen them. So every score is around 0 for a
 healthy machine whatever it measures. Within a group of columns the backends are averaged: they judge the same thing,
-each with its own error. Over groups the highest counts: a fault that shows in the loudest moments is not outvoted by
-averages that are fine. No label is needed to weigh anything.
+each with its own error. Over groups nearly the highest counts (`fuse`): a fault that shows in the loudest moments is
+not outvoted by averages that are fine, and two groups that find a row odd say more than one. No label is needed to
+weigh anything. Chosen on synthetic plants alone (`benchmarks/detection`, `choose`).
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
+from audio_pipeline.detector.coreset import coreset
+from audio_pipeline.detector.covariance import Floats, Others, Whitening
+from audio_pipeline.detector.head import Head
 from audio_pipeline.errors import TrainingError
 
-Floats = NDArray[np.float64]
-
-BACKENDS = ("mahalanobis", "neighbour", "local_density")
+BACKENDS = ("mahalanobis", "borrowed_mahalanobis", "local_density")
 MIN_NORMALS = 4
 """Rows that a model needs: one left out, and three to see any deviation by."""
 FOLDS = 5
 _LEAVE_ONE_OUT_BELOW = 10  # recordings: a fifth of fewer would leave the held-out models much poorer than the final one
 _SPREAD_FLOOR = 0.15  # a backend that hardly varies on normals must not outshout the others over nothing
-_SCALE_FLOOR = 1e-3  # of the group's median deviation: a dead column would turn rounding noise into signal
 _BORROWED_ROWS = 5
+_FEWEST_TO_NORMALISE = 2
+SHARPNESS = 2.0
+"""Of the fusion: towards 0 the groups' mean, beyond all bounds their highest."""
 _DENSITY_NEIGHBOURS = 5
 _BANK_ROWS = 256  # normals kept a machine and group for the neighbour backends; the graph's size and speed hang on it
 SAME = 0.01
@@ -43,12 +46,13 @@ class GroupModel:
 
     Parameters
     ----------
-    name, columns
-        Which columns.
-    centre, scale
-        float64[d]: standardise a row by them.
-    whitening
-        float64[d, d]: standardised normals times it have the covariance of white noise (Ledoit-Wolf shrunk).
+    name
+        Of the group.
+    white
+        Which columns, and how they are standardised and whitened.
+    borrowed
+        float64[d, d]: a whitening that is shrunk towards how the columns of the site's other machines hang together;
+        without other machines, equal to the own one.
     bank
         float64[r, d]: standardised normals that neighbours are looked up in.
     density
@@ -58,60 +62,68 @@ class GroupModel:
     """
 
     name: str
-    columns: slice
-    centre: Floats
-    scale: Floats
-    whitening: Floats
+    white: Whitening
+    borrowed: Floats
     bank: Floats
     density: Floats
     median: Floats
     spread: Floats
 
     @classmethod
-    def fit(cls, name: str, columns: slice, vectors: Floats) -> GroupModel:
+    def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> GroupModel:
         """Fit normals, float64[n, all columns] with n >= 2; not yet normalised.
 
-        Columns are standardised first, since the shrinkage is towards equal variances (Ledoit and Wolf, 2004).
+        Parameters
+        ----------
+        name, columns
+            Which columns.
+        vectors
+            float64[n, all columns].
+        others
+            What the site's other machines say about these columns; None where there are none.
         """
-        rows = vectors[:, columns]
-        centre, deviation = rows.mean(0), rows.std(0)
-        floor = _SCALE_FLOOR * float(np.median(deviation[deviation > 0])) if (deviation > 0).any() else 1.0
-        scale = np.maximum(deviation, floor)
-        standard = (rows - centre) / scale
-        covariance, _ = ledoit_wolf(standard, assume_centered=True)
-        values, axes = np.linalg.eigh(covariance)
-        # Identical rows leave no variance at all, and no direction to prefer.
-        values = np.maximum(values, 1e-6 * max(float(values[-1]), 1e-6))
+        white = Whitening.fit(columns, vectors)
+        standard = white.standardised(vectors)
+        borrowed = white.matrix if others is None else others.whiten(standard, white.scale)
         bank = standard[coreset(standard, _BANK_ROWS)]
         between = np.sqrt(squared_distances(bank, bank))
         np.fill_diagonal(between, np.inf)
         nearest = np.sort(between, axis=1)[:, : max(1, min(_DENSITY_NEIGHBOURS, len(bank) - 2))]
         density = np.sqrt(nearest.mean(1) ** 2 + SAME * bank.shape[1])
         raw = np.zeros(len(BACKENDS)), np.ones(len(BACKENDS))
-        return cls(name, columns, centre, scale, axes / np.sqrt(values), bank, density, *raw)
-
-    def standardised(self, vectors: Floats) -> Floats:
-        """Return float64[n, d]: this group's columns in deviations from the centre."""
-        return np.asarray((vectors[:, self.columns] - self.centre) / self.scale)
+        return cls(name, white, borrowed, bank, density, *raw)
 
     def log_scores(self, vectors: Floats) -> Floats:
         """Return float64[3, n]: each backend's log distance, in the order of `BACKENDS`.
 
-        Mahalanobis: squared distance from the centre in units of the shrunk covariance. Neighbour: distance to the
-        nearest bank row. Local density: the same over how far that row's own neighbours are (arXiv 2509.10951).
+        Mahalanobis: squared distance from the centre in units of the shrunk covariance, the machine's own and the
+        partly borrowed one. Local density: the smallest ratio of the distance to a bank row to how far that row's own
+        neighbours are (arXiv 2509.10951), which alone of the three minds that a machine may run in several ways. The
+        smallest ratio, not that of the nearest row: where two are as near, rounding must not decide.
         """
-        standard = self.standardised(vectors)
+        standard = self.white.standardised(vectors)
         width = standard.shape[1]
-        from_centre = ((standard @ self.whitening) ** 2).sum(1)
-        distances = squared_distances(standard, self.bank)
-        nearest = distances.argmin(1)
-        neighbour = 0.5 * np.log(distances[np.arange(len(standard)), nearest] + SAME * width)
-        return np.stack([np.log(from_centre + SAME * width), neighbour, neighbour - np.log(self.density[nearest])])
+        squares = [((standard @ white) ** 2).sum(1) + SAME * width for white in (self.white.matrix, self.borrowed)]
+        ratios = (squared_distances(standard, self.bank) + SAME * width) / self.density**2
+        return np.stack([*np.log(squares), 0.5 * np.log(ratios.min(axis=1))])
 
     def score(self, vectors: Floats) -> Floats:
         """Return float64[n]: the backends' mean, around 0 for normals."""
         logs = self.log_scores(vectors)
         return np.asarray(((logs - self.median[:, None]) / self.spread[:, None]).mean(0))
+
+
+def fuse(scores: Sequence[Floats]) -> Floats:
+    """Return float64[n]: the logarithm of the mean exponential over groups, between their mean and their highest.
+
+    Examples
+    --------
+    >>> fuse([np.array([0.0, 3.0]), np.array([0.0, -3.0])]).round(2).tolist()
+    [0.0, 2.65]
+    """
+    table = SHARPNESS * np.asarray(scores)
+    highest = table.max(axis=0)
+    return np.asarray((highest + np.log(np.exp(table - highest).mean(axis=0))) / SHARPNESS)
 
 
 def squared_distances(rows: Floats, bank: Floats) -> Floats:
@@ -120,27 +132,9 @@ def squared_distances(rows: Floats, bank: Floats) -> Floats:
     return np.asarray(np.maximum(product, 0.0))
 
 
-def coreset(rows: Floats, count: int) -> NDArray[np.int64]:
-    """Choose rows that leave none far from a chosen one: greedy k-centre (Gonzalez, 1985), from the most central on.
-
-    Returns
-    -------
-    NDArray
-        int64[min(n, count)], in order of choice.
-    """
-    if len(rows) <= count:
-        return np.arange(len(rows))
-    chosen = [int((rows**2).sum(1).argmin())]
-    reach = squared_distances(rows, rows[chosen])[:, 0]
-    while len(chosen) < count:
-        chosen.append(int(reach.argmax()))
-        reach = np.minimum(reach, squared_distances(rows, rows[chosen[-1:]])[:, 0])
-    return np.array(chosen)
-
-
 @dataclass(frozen=True)
 class MachineModel:
-    """What is normal for one machine (or for several that had too few normals each).
+    """What is normal for one machine (or for several that had too few normals each), and what its faults taught.
 
     Parameters
     ----------
@@ -148,20 +142,32 @@ class MachineModel:
         Whose normals it was fitted on.
     groups
         What is fused.
-    held_out_scores
+    held_out_novelty
         float64[n]: the fused scores of its own normals, each by a model fitted without the row's fold.
     rows
         int64[n]: which rows of the training data those are.
+    head
+        What its confirmed faults add; None where there are none.
     """
 
     machines: tuple[str, ...]
     groups: tuple[GroupModel, ...]
-    held_out_scores: Floats
+    held_out_novelty: Floats
     rows: NDArray[np.int64]
+    head: Head | None = None
+
+    @property
+    def held_out_scores(self) -> Floats:
+        """float64[n]: novelty and lift of its own normals."""
+        return self.held_out_novelty if self.head is None else self.held_out_novelty + self.head.held_out_lifts
+
+    def novelty(self, rows: Floats) -> Floats:
+        """Return the fused scores, float64[n]."""
+        return fuse([group.score(rows) for group in self.groups])
 
     def score(self, rows: Floats) -> Floats:
-        """Return the fused scores, float64[n]."""
-        return np.asarray(np.max([group.score(rows) for group in self.groups], axis=0))
+        """Return novelty and lift, float64[n]."""
+        return self.novelty(rows) if self.head is None else self.novelty(rows) + self.head.lift(rows)
 
 
 def folds(recordings: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
@@ -208,6 +214,7 @@ def fit_site(
     recordings: Sequence[str],
     groups: Mapping[str, slice],
     seed: int = 0,
+    calibrates: NDArray[np.bool_] | None = None,
 ) -> tuple[MachineModel, ...]:
     """Fit every machine of a site.
 
@@ -221,6 +228,10 @@ def fit_site(
         Columns by name.
     seed
         Of the folds.
+    calibrates
+        bool[n]: the rows that scores are normalised by; None: all. The others (answered clips that were asked about
+        because they sounded odd) are normals to be near to, and say nothing about how high a normal scores. A machine
+        that has fewer than two such rows is normalised by what it has.
 
     Returns
     -------
@@ -239,20 +250,29 @@ def fit_site(
             f"{len(vectors)} normal windows are too few: at least {MIN_NORMALS} that are not held out are needed. "
             "Record more normal clips and embed them."
         )
+    calibrating = np.ones(len(vectors), dtype=bool) if calibrates is None else calibrates
     plans = _plans(np.asarray(machines), np.asarray(recordings), seed)
     fitted: list[list[GroupModel]] = [[] for _ in plans]
-    held_out = [np.full(len(plan.rows), -np.inf) for plan in plans]
+    held_out: list[list[Floats]] = [[] for _ in plans]
     for name, columns in groups.items():
-        logs = [_held_out_logs(name, columns, vectors[plan.rows], plan.fold) for plan in plans]
-        site_variance = np.hstack([own - np.median(own, axis=1, keepdims=True) for own in logs]).var(axis=1)
+        others = _others(vectors[:, columns], np.asarray(machines), plans)
+        logs = [
+            _held_out_logs(name, columns, vectors[plan.rows], plan.fold, beside)
+            for plan, beside in zip(plans, others, strict=True)
+        ]
+        # Where none of a machine's rows may normalise it, its own are better than another machine's.
+        fair = [
+            own[:, rows] if (rows := calibrating[plan.rows]).sum() >= _FEWEST_TO_NORMALISE else own
+            for own, plan in zip(logs, plans, strict=True)
+        ]
+        site_variance = np.hstack([own - np.median(own, axis=1, keepdims=True) for own in fair]).var(axis=1)
         for number, plan in enumerate(plans):
-            median, spread = _median_and_spread(logs[number], site_variance)
-            model = GroupModel.fit(name, columns, vectors[plan.rows])
+            median, spread = _median_and_spread(fair[number], site_variance)
+            model = GroupModel.fit(name, columns, vectors[plan.rows], others[number])
             fitted[number].append(replace(model, median=median, spread=spread))
-            scores = ((logs[number] - median[:, None]) / spread[:, None]).mean(0)
-            held_out[number] = np.maximum(held_out[number], scores)
+            held_out[number].append(((logs[number] - median[:, None]) / spread[:, None]).mean(0))
     return tuple(
-        MachineModel(plan.machines, tuple(models), scores, plan.rows)
+        MachineModel(plan.machines, tuple(models), fuse(scores), plan.rows)
         for plan, models, scores in zip(plans, fitted, held_out, strict=True)
     )
 
@@ -269,12 +289,31 @@ def _plans(of_row: NDArray[np.str_], recordings: NDArray[np.str_], seed: int) ->
     return [_Plan(covered, np.flatnonzero(rows), folds(recordings[rows].tolist(), seed)) for covered, rows in chosen]
 
 
-def _held_out_logs(name: str, columns: slice, vectors: Floats, fold: NDArray[np.int64]) -> Floats:
+def _others(rows: Floats, of_row: NDArray[np.str_], plans: Sequence[_Plan]) -> list[Others | None]:
+    """For each plan, the covariance of one group's columns, float64[n, d], within the machines that it leaves out."""
+    scatter = {str(name): _scatter(rows[of_row == name]) for name in np.unique(of_row)}
+    found: list[Others | None] = []
+    for plan in plans:
+        own = {str(name) for name in np.unique(of_row[plan.rows])}
+        others = [item for name, item in scatter.items() if name not in own]
+        degrees = sum(degrees for _, degrees in others)
+        found.append(Others(np.sum([table for table, _ in others], axis=0) / degrees, degrees) if degrees else None)
+    return found
+
+
+def _scatter(rows: Floats) -> tuple[Floats, int]:
+    centred = rows - rows.mean(0)
+    return np.asarray(centred.T @ centred), len(rows) - 1
+
+
+def _held_out_logs(
+    name: str, columns: slice, vectors: Floats, fold: NDArray[np.int64], others: Others | None
+) -> Floats:
     """Log scores float64[3, n] of normals, each by a model fitted without the row's fold."""
     logs = np.empty((len(BACKENDS), len(vectors)))
     for number in np.unique(fold):
         inside = fold == number
-        logs[:, inside] = GroupModel.fit(name, columns, vectors[~inside]).log_scores(vectors[inside])
+        logs[:, inside] = GroupModel.fit(name, columns, vectors[~inside], others).log_scores(vectors[inside])
     return logs
 
 

@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_pipeline.decision import Calibration
-from audio_pipeline.detector.backends import Floats, MachineModel
+from audio_pipeline.detector.backends import MachineModel
+from audio_pipeline.detector.covariance import Floats
 
 _EVERY_RANK = 1000  # kept one by one; beyond, steps of about 2 %
 _STEP = 1.02
@@ -51,13 +52,12 @@ def known_machine_scores(models: Sequence[MachineModel], rows: int) -> Floats:
 
 
 def unknown_machine_scores(models: Sequence[MachineModel], vectors: Floats) -> Floats:
-    """Return float64[rows]: each normal's lowest score over all models, held out where the model had seen the row."""
-    scores = np.full(len(vectors), np.inf)
-    for model in models:
-        own = model.score(vectors)
-        own[model.rows] = model.held_out_scores
-        scores = np.minimum(scores, own)
-    return scores
+    """Return float64[rows]: each normal's score by the model that finds it least odd, held out where that saw it."""
+    novelty, score = np.empty((2, len(models), len(vectors)))
+    for number, model in enumerate(models):
+        novelty[number], score[number] = model.novelty(vectors), model.score(vectors)
+        novelty[number, model.rows], score[number, model.rows] = model.held_out_novelty, model.held_out_scores
+    return np.asarray(score[novelty.argmin(axis=0), np.arange(len(vectors))])
 
 
 def table(scores: NDArray[np.float32]) -> Calibration:

@@ -32,10 +32,14 @@ class Scores:
         float32[N]: around 0 for a healthy machine, higher = odder.
     p_value
         float32[N]: how rare so high a score is among healthy windows.
+    probability
+        float32[N]: of a fault, where as many faulty clips as healthy ones are heard; NaN before any fault is confirmed
+        (a p-value alone says nothing about faults), and from models of before it was given.
     """
 
     score: NDArray[np.float32]
     p_value: NDArray[np.float32]
+    probability: NDArray[np.float32]
 
 
 class Classifier:
@@ -92,7 +96,7 @@ class Classifier:
         inputs = {argument.name: argument.shape[1:] for argument in session.get_inputs()}
         outputs = {argument.name for argument in session.get_outputs()}
         wide = [manifest.dimensions]
-        if inputs != {"embedding": wide, "machine": [], "confirmed": wide} or outputs != {"score", "p_value"}:
+        if inputs != {"embedding": wide, "machine": [], "confirmed": wide} or not outputs >= {"score", "p_value"}:
             raise BrokenArtifact(
                 f"The graph {version or CLASSIFIER_FILE} is no classifier of {manifest.dimensions} columns (its inputs "
                 f"are {inputs}): put the file back, promote another version or train again."
@@ -130,16 +134,18 @@ class Classifier:
             indices = np.array([index.get(str(machine), 0) for machine in machines], dtype=np.int64)
         if len(indices) != len(rows):
             raise BrokenArtifact(f"{len(rows)} vectors came with {len(indices)} machines: one each is needed.")
-        score, p_value = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
+        outputs = [argument.name for argument in self._session.get_outputs()]
+        found = {name: np.full(len(rows), np.nan, np.float32) for name in ("score", "p_value", "probability")}
         for first in range(0, len(rows), _CHUNK_ROWS):
             part = slice(first, first + _CHUNK_ROWS)
             inputs = {"embedding": rows[part], "machine": indices[part], "confirmed": known}
-            score[part], p_value[part] = self._session.run(["score", "p_value"], inputs)
-        if not np.isfinite(score).all():  # squares of what float32 cannot square
+            for name, values in zip(outputs, self._session.run(outputs, inputs), strict=True):
+                found[name][part] = values
+        if not np.isfinite(found["score"]).all():  # squares of what float32 cannot square
             raise BrokenArtifact(
                 f"The encoder {self.manifest.encoder_name} gave values too large to be scored: use another encoder."
             )
-        return Scores(score, p_value)
+        return Scores(**found)
 
     def _checked(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimensions:

@@ -2,7 +2,8 @@
 
 Here: the graph's nodes, and nothing fitted or measured. Not here: fitting (`backends`), running it (`classifier`).
 
-    embedding ─► per group: standardise ─► whiten, neighbours ─► mean of backends ─► highest group   [K models, N rows]
+    embedding ─► per group: standardise ─► whiten, neighbours ─► mean of backends ─► fused groups    [K models, N rows]
+                                           └► likeness to its confirmed faults ─► lifts         [H of them have any]
     machine ────► its own model, or the lowest of all for an unknown machine
     confirmed ──► nearness to a confirmed fault, whitened ─► lifts the score towards the top of the calibration
     calibration ► p = (1 + #{calibration scores >= score}) / (rows + 1)
@@ -12,7 +13,7 @@ Every row is scored under every machine's model, and one of them chosen: a row's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -21,9 +22,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from audio_pipeline.detector.backends import SAME, Floats, GroupModel, MachineModel
+from audio_pipeline.detector.backends import SAME, SHARPNESS, GroupModel, MachineModel
+from audio_pipeline.detector.covariance import Floats, Whitening
+from audio_pipeline.detector.head import LIKENESS_SHARPNESS, Head
+from audio_pipeline.detector.supervision import Odds
 
 OPSET = 18
+OUTPUTS = ("score", "p_value", "probability")
 _NEVER_NEAREST = 1e30
 TWIN_LIFT = 1.0
 """How far above the highest calibration score a perfect twin of a confirmed fault comes."""
@@ -36,6 +41,7 @@ def build(
     calibration: NDArray[np.float32],
     calibration_unknown: NDArray[np.float32],
     confirmed: NDArray[np.float32],
+    odds: Odds | None = None,
 ) -> bytes:
     """Write the graph.
 
@@ -51,6 +57,8 @@ def build(
         float32[n]: scores of normals, for a known and for an unknown machine.
     confirmed
         float32[C, width]: faults known when it was trained; those confirmed later come through the input.
+    odds
+        Score → probability; None: not known, NaN.
     """
     graph = _Graph()
     embedding, machine = "embedding", "machine"
@@ -60,10 +68,16 @@ def build(
         rows = group.standardise(embedding)
         white_rows = graph.node("MatMul", rows, group.whitening)
         groups.append((group, white_rows))
-        group_scores.append(_group_score(graph, rows, _squared_length(graph, white_rows), group.fitted))
-    fused = graph.node("Max", *group_scores)
+        borrowed_rows = graph.node("MatMul", rows, group.borrowed)
+        from_centre = [_squared_length(graph, white) for white in (white_rows, borrowed_rows)]
+        group_scores.append(_group_score(graph, rows, from_centre, group.fitted))
+    fused = _fuse(graph, group_scores)
     unknown, chosen = _choose_model(graph, fused, machine, models, machines)
-    novelty = _pick(graph, fused, chosen)
+    whites = {group.fitted[0].name: white for group, white in groups}
+    lifted = _pick(graph, fused, chosen)
+    heads = [(number, model.head) for number, model in enumerate(models) if model.head]
+    if heads:
+        lifted = graph.node("Add", lifted, _lift(graph, embedding, whites, heads, len(models), chosen))
     # Faults are whitened by the models that judge these rows, not by all: for one row that is one of K.
     judging, position_of_row = graph.distinct(chosen)
     known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
@@ -73,16 +87,19 @@ def build(
         white_faults = graph.node("MatMul", judges.standardise(known), judges.whitening)
         fault_size = _squared_length(graph, white_faults)
         apart = _separation(graph, graph.node("Gather", white_rows, judging), white_faults, fault_size)
-        share = graph.constant(np.float32(1 / group.fitted[0].whitening.shape[0]))  # each group counts the same
+        share = graph.constant(np.float32(1 / group.fitted[0].borrowed.shape[0]))  # each group counts the same
         separations.append(graph.node("Mul", apart, share))
         fault_sizes.append(graph.node("Mul", fault_size, share))
     nearness = _nearness(graph, separations, fault_sizes)
     twin = _pick(graph, nearness, graph.node("Unsqueeze", position_of_row, graph.axes(1)))
     tops = [graph.constant(np.float32(scores.max() + TWIN_LIFT)) for scores in (calibration_unknown, calibration)]
-    below_top = graph.node("Relu", graph.node("Sub", graph.node("Where", unknown, *tops), novelty))
-    graph.node("Add", novelty, graph.node("Mul", twin, below_top), output="score")
+    below_top = graph.node("Relu", graph.node("Sub", graph.node("Where", unknown, *tops), lifted))
+    graph.node("Add", lifted, graph.node("Mul", twin, below_top), output="score")
     p_values = [_p_value(graph, "score", scores) for scores in (calibration_unknown, calibration)]
     graph.node("Where", unknown, *p_values, output="p_value")
+    slope, intercept = (np.float32(at) for at in ((np.nan, np.nan) if odds is None else (odds.slope, odds.intercept)))
+    log_odds = graph.node("Add", graph.node("Mul", "score", graph.constant(slope)), graph.constant(intercept))
+    graph.node("Sigmoid", log_odds, output="probability")
     return graph.finish(width)
 
 
@@ -121,11 +138,37 @@ class _Graph:
             helper.make_tensor_value_info("machine", TensorProto.INT64, ["N"]),
             helper.make_tensor_value_info("confirmed", TensorProto.FLOAT, ["M", width]),
         ]
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("score", "p_value")]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in OUTPUTS]
         graph = helper.make_graph(self._nodes, "wheeltapper_classifier", inputs, outputs, self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString())
+
+
+class _Whitened:
+    """One group of columns, standardised and whitened by each of K models."""
+
+    def __init__(self, graph: _Graph, fitted: Sequence[Whitening]) -> None:
+        self._graph = graph
+        columns = fitted[0].columns
+        self._slice = [graph.constant(np.array([v], np.int64)) for v in (columns.start, columns.stop, 1)]
+        self._centre = graph.constant(np.stack([white.centre for white in fitted])[:, None])
+        self._scale = graph.constant(np.stack([white.scale for white in fitted])[:, None])
+        self.matrix = graph.constant(np.stack([white.matrix for white in fitted]))
+
+    def standardise(self, rows: str) -> str:
+        """[N, all columns] → [K, N, d] in deviations from each model's centre."""
+        own = self._graph.node("Slice", rows, *self._slice)
+        centred = self._graph.node("Sub", self._graph.node("Unsqueeze", own, self._graph.axes(0)), self._centre)
+        return self._graph.node("Div", centred, self._scale)
+
+    def only(self, models: str) -> _Whitened:
+        """The same under the models of these numbers, int64[U]."""
+        chosen = copy(self)
+        chosen._centre, chosen._scale, chosen.matrix = (
+            self._graph.node("Gather", constant, models) for constant in (self._centre, self._scale, self.matrix)
+        )
+        return chosen
 
 
 class _Group:
@@ -134,24 +177,19 @@ class _Group:
     def __init__(self, graph: _Graph, fitted: Sequence[GroupModel]) -> None:
         self.fitted = fitted
         self._graph = graph
-        columns = fitted[0].columns
-        self._slice = [graph.constant(np.array([v], np.int64)) for v in (columns.start, columns.stop, 1)]
-        self._centre = graph.constant(np.stack([g.centre for g in fitted])[:, None])
-        self._scale = graph.constant(np.stack([g.scale for g in fitted])[:, None])
-        self.whitening = graph.constant(np.stack([g.whitening for g in fitted]))
+        self._white = _Whitened(graph, [g.white for g in fitted])
+        self.whitening = self._white.matrix
+        self.borrowed = graph.constant(np.stack([g.borrowed for g in fitted]))
 
     def standardise(self, rows: str) -> str:
         """[N, all columns] → [K, N, d] in deviations from each model's centre."""
-        own = self._graph.node("Slice", rows, *self._slice)
-        centred = self._graph.node("Sub", self._graph.node("Unsqueeze", own, self._graph.axes(0)), self._centre)
-        return self._graph.node("Div", centred, self._scale)
+        return self._white.standardise(rows)
 
     def only(self, models: str) -> _Group:
         """The same under the models of these numbers, int64[U]."""
         chosen = copy(self)
-        chosen._centre, chosen._scale, chosen.whitening = (
-            self._graph.node("Gather", constant, models) for constant in (self._centre, self._scale, self.whitening)
-        )
+        chosen._white = self._white.only(models)
+        chosen.whitening = chosen._white.matrix
         return chosen
 
 
@@ -160,24 +198,30 @@ def _squared_length(graph: _Graph, rows: str) -> str:
     return graph.node("ReduceSumSquare", rows, graph.axes(2), keepdims=0)
 
 
-def _group_score(graph: _Graph, standard: str, from_centre: str, fitted: Sequence[GroupModel]) -> str:
+def _fuse(graph: _Graph, scores: Sequence[str]) -> str:
+    """[K, N] a group → [K, N], as `backends.fuse`; the highest is taken out first, so that nothing overflows."""
+    highest = graph.node("Max", *scores)
+    sharpness = graph.constant(np.float32(SHARPNESS))
+    below = [graph.node("Exp", graph.node("Mul", graph.node("Sub", s, highest), sharpness)) for s in scores]
+    spread = graph.node("Log", graph.node("Mean", *below))
+    return graph.node("Add", highest, graph.node("Div", spread, sharpness))
+
+
+def _group_score(graph: _Graph, standard: str, from_centre: Sequence[str], fitted: Sequence[GroupModel]) -> str:
     """[K, N]: the mean of the backends' normalised logs, as `GroupModel.score`."""
-    width = fitted[0].whitening.shape[0]
+    width = fitted[0].borrowed.shape[0]
     same = graph.constant(np.float32(SAME * width))
     bank, sizes, densities = _stacked_banks(fitted)
     product = graph.node("MatMul", standard, graph.constant(bank.transpose(0, 2, 1)))
     rows = graph.node("Unsqueeze", _squared_length(graph, standard), graph.axes(2))
     both = graph.node("Add", rows, graph.constant(sizes[:, None]))
     distances = graph.node("Sub", both, graph.node("Mul", product, graph.constant(np.float32(2))))
-    nearest = graph.node("ArgMin", distances, axis=2, keepdims=0)
-    shortest = graph.node("Relu", graph.node("ReduceMin", distances, graph.axes(2), keepdims=0))
-    half = graph.constant(np.float32(0.5))
-    neighbour = graph.node("Mul", half, graph.node("Log", graph.node("Add", shortest, same)))
-    sparse = graph.node("GatherElements", graph.constant(np.log(densities)), nearest, axis=1)
+    room = graph.node("Add", graph.node("Relu", distances), same)
+    ratios = graph.node("Mul", room, graph.constant((densities**-2)[:, None]))
+    smallest = graph.node("Log", graph.node("ReduceMin", ratios, graph.axes(2), keepdims=0))
     logs = (
-        graph.node("Log", graph.node("Add", from_centre, same)),
-        neighbour,
-        graph.node("Sub", neighbour, sparse),
+        *(graph.node("Log", graph.node("Add", square, same)) for square in from_centre),
+        graph.node("Mul", graph.constant(np.float32(0.5)), smallest),
     )
     terms = []
     for position, log in enumerate(logs):
@@ -218,6 +262,53 @@ def _pick(graph: _Graph, table: str, chosen: str) -> str:
     """[K, N] and each row's model → [N]."""
     picked = graph.node("GatherElements", graph.node("Transpose", table, perm=[1, 0]), chosen, axis=1)
     return graph.node("Squeeze", picked, graph.axes(1))
+
+
+def _lift(
+    graph: _Graph,
+    embedding: str,
+    whites: Mapping[str, str],
+    heads: Sequence[tuple[int, Head]],
+    models: int,
+    chosen: str,
+) -> str:
+    """[N]: `Head.lift` of the head of the model that judges each row, 0 where that has none."""
+    numbers = graph.constant(np.array([number for number, _ in heads], np.int64))
+    terms = []
+    for position, group in enumerate(heads[0][1].groups):
+        own = [head.groups[position] for _, head in heads]
+        if group.name in whites:  # scored for novelty too: whitened already, by the very same fit
+            white = graph.node("Gather", whites[group.name], numbers)
+        else:
+            by_heads = _Whitened(graph, [part.whitening for part in own])
+            white = graph.node("MatMul", by_heads.standardise(embedding), by_heads.matrix)
+        count = max(part.directions.shape[1] for part in own)
+        directions = np.zeros((len(own), len(group.directions), count))
+        missing, counted = np.zeros((len(own), 1, count)), np.zeros((len(own), 1))
+        for number, part in enumerate(own):
+            known = part.directions.shape[1]
+            directions[number, :, :known] = LIKENESS_SHARPNESS * part.directions
+            missing[number, :, known:] = -_NEVER_NEAREST
+            counted[number] = np.log(known)
+        table = graph.node("Add", graph.node("MatMul", white, graph.constant(directions)), graph.constant(missing))
+        highest = graph.node("ReduceMax", table, graph.axes(2), keepdims=1)
+        total = graph.node("ReduceSum", graph.node("Exp", graph.node("Sub", table, highest)), graph.axes(2), keepdims=0)
+        mean = graph.node("Sub", graph.node("Log", total), graph.constant(counted))
+        likeness = graph.node("Add", graph.node("Squeeze", highest, graph.axes(2)), mean)
+        # Median and spread of group and head, the weight and the gain, in one scale and one shift.
+        scale = [
+            head.gain * part.weight / part.spread / head.spread for (_, head), part in zip(heads, own, strict=True)
+        ]
+        shift = [-by * part.median for by, part in zip(scale, own, strict=True)]
+        scaled = graph.node("Mul", likeness, graph.constant(np.array(scale)[:, None] / LIKENESS_SHARPNESS))
+        terms.append(graph.node("Add", scaled, graph.constant(np.array(shift)[:, None])))
+    beyond = graph.constant(np.array([[head.gain * head.median / head.spread] for _, head in heads]))
+    lift = graph.node("Relu", graph.node("Sub", graph.node("Sum", *terms), beyond))
+    # Row 0 is of models without a head.
+    padded = graph.node("Pad", lift, graph.constant(np.array([1, 0, 0, 0], np.int64)))
+    head_of_model = np.zeros(models, np.int64)
+    head_of_model[[number for number, _ in heads]] = np.arange(1, len(heads) + 1)
+    return _pick(graph, padded, graph.node("Gather", graph.constant(head_of_model), chosen))
 
 
 def _separation(graph: _Graph, rows: str, faults: str, fault_size: str) -> str:

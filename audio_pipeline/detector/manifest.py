@@ -32,14 +32,40 @@ class FalseAlarmRate(_Frozen):
     """The lowest that the calibration rows support."""
     used: float
 
+    @classmethod
+    def of(cls, asked: float, calibration: Calibration) -> FalseAlarmRate:
+        """Return what a rate asked for comes to with a calibration."""
+        reachable = calibration.reachable()
+        return cls(asked=asked, reachable=reachable, used=max(asked, reachable))
+
 
 class FusionMember(_Frozen):
-    """One backend on one group of columns; the score is the highest of all members'."""
+    """One backend on one group of columns; a group is the mean of its backends, the score nearly the highest group."""
 
     group: str
     backend: str
     start: int
     stop: int
+
+
+class SupervisedHead(_Frozen):
+    """What the confirmed faults of a machine (of several that share a model) add to its score."""
+
+    machines: tuple[str, ...]
+    faults: int
+    recordings: int
+    """Different ones: the windows of one recording teach little more than one of them."""
+    gain: float
+    """Score that a row gains for each deviation that it is more like the faults than normals are."""
+    weights: dict[str, float]
+    """How much each group of columns counts."""
+
+
+class Probability(_Frozen):
+    """The log odds of a fault are slope times score plus intercept, where as many faulty as healthy clips are heard."""
+
+    slope: float
+    intercept: float
 
 
 class TrainingData(_Frozen):
@@ -53,6 +79,9 @@ class TrainingData(_Frozen):
     anomaly_rows: int
     """Confirmed faults that the model knows."""
     held_out_rows: int
+    trained: str | None = None
+    """From when on answers are news to the model, ISO 8601: a new false-alarm rate makes a later version, not a later
+    training. Null: since the manifest was made."""
 
 
 class ModelManifest(_Frozen):
@@ -68,6 +97,9 @@ class ModelManifest(_Frozen):
     machines: tuple[str, ...]
     """In the order of their index in the graph, from 1; 0 is every other machine."""
     members: tuple[FusionMember, ...]
+    heads: tuple[SupervisedHead, ...] = ()
+    probability: Probability | None = None
+    """None until a fault is confirmed."""
     calibration: dict[str, Calibration]
     """`known`: for a machine of the list; `unknown`: for every other."""
     calibration_recordings: int

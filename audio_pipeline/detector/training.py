@@ -6,6 +6,7 @@ Here: the order, and what the manifest says. Not here: the fitting (`backends`),
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +17,23 @@ from numpy.typing import NDArray
 from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.decision import decide
 from audio_pipeline.detector import calibration
-from audio_pipeline.detector.backends import BACKENDS, MIN_NORMALS, MachineModel, coreset, fit_site
+from audio_pipeline.detector.backends import BACKENDS, MIN_NORMALS, MachineModel, fit_site
 from audio_pipeline.detector.classifier import Classifier
+from audio_pipeline.detector.coreset import coreset
 from audio_pipeline.detector.graph import build
 from audio_pipeline.detector.manifest import (
     CLASSIFIER_FILE,
     FalseAlarmRate,
     FusionMember,
     ModelManifest,
+    Probability,
+    SupervisedHead,
     TrainingData,
 )
+from audio_pipeline.detector.rate import check_rate
+from audio_pipeline.detector.supervision import Faults, Odds, fit_odds, supervise
 from audio_pipeline.encoder import EncoderManifest
-from audio_pipeline.errors import ReferenceDataError, SettingsError, TrainingError
+from audio_pipeline.errors import ReferenceDataError, TrainingError
 from audio_pipeline.metrics import measure
 from audio_pipeline.reference import Reference
 
@@ -43,11 +49,12 @@ def train(
     false_alarm_rate: float = 0.01,
     parent: str | None = None,
     seed: int = 0,
+    warm_start: ModelManifest | None = None,
 ) -> Path:
     """Train a model on a reference set and publish it; it does not serve yet.
 
-    Held-out recordings neither train nor calibrate. Normals alone are enough; anomalies of the reference become
-    confirmed faults, whose near twins score higher.
+    Held-out recordings neither train nor calibrate. Normals alone are enough; anomalies of the reference are confirmed
+    faults: what lies their way from the normals scores higher, near twins highest.
 
     Parameters
     ----------
@@ -63,6 +70,9 @@ def train(
         The version that this one follows, for its history.
     seed
         Of the folds.
+    warm_start
+        The version before: what its faults taught about which groups of columns tell is where a machine's supervised
+        head starts from, instead of all counting alike. Everything else is fitted in closed form, and has no start.
 
     Returns
     -------
@@ -78,7 +88,9 @@ def train(
     SettingsError
         A false-alarm rate that is not above 0 and at most 1.
     """
-    graph, manifest = fit(reference, encoder, false_alarm_rate=false_alarm_rate, parent=parent, seed=seed)
+    graph, manifest = fit(
+        reference, encoder, false_alarm_rate=false_alarm_rate, parent=parent, seed=seed, warm_start=warm_start
+    )
     store = ModelStore(artifacts)
     return store.models / store.publish({CLASSIFIER_FILE: graph}, manifest.to_json())
 
@@ -90,6 +102,7 @@ def fit(
     false_alarm_rate: float = 0.01,
     parent: str | None = None,
     seed: int = 0,
+    warm_start: ModelManifest | None = None,
 ) -> tuple[bytes, ModelManifest]:
     """Do what `train` does, without a file: the graph, and its manifest but for the files' hashes.
 
@@ -103,17 +116,33 @@ def fit(
     normals, faults = known.select(~known.targets), known.select(known.targets)
     vectors = normals.vectors.astype(np.float64)
     groups = {name: group.columns for name, group in encoder.groups.items() if group.scored}
-    models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed)
+    calibrates = normals.calibrating
+    if len(normals) and not calibrates.any():
+        raise TrainingError(
+            "None of the normal windows may set a threshold, they were all asked about because they sounded odd: "
+            "record healthy clips and embed them."
+        )
+    models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed, calibrates)
+    models = supervise(
+        models,
+        vectors,
+        normals.groups.tolist(),
+        Faults(faults.vectors.astype(np.float64), faults.machines.tolist(), faults.groups.tolist()),
+        {name: group.columns for name, group in encoder.groups.items()},
+        seed,
+        calibrates,
+        {name: head.weights for head in warm_start.heads for name in head.machines} if warm_start else None,
+    )
     machines = tuple(sorted(set(normals.machines.tolist()) - {""}))  # no name is an unknown machine
     scores = {
-        "known": calibration.known_machine_scores(models, len(vectors)).astype(np.float32),
-        "unknown": calibration.unknown_machine_scores(models, vectors).astype(np.float32),
+        "known": calibration.known_machine_scores(models, len(vectors)).astype(np.float32)[calibrates],
+        "unknown": calibration.unknown_machine_scores(models, vectors).astype(np.float32)[calibrates],
     }
     confirmed = _confirmed(faults.vectors, models[0])
-    graph = build(models, machines, vectors.shape[1], scores["known"], scores["unknown"], confirmed)
+    odds = _odds(models, scores["known"])
+    graph = build(models, machines, vectors.shape[1], scores["known"], scores["unknown"], confirmed, odds)
     tables = {name: calibration.table(values) for name, values in scores.items()}
-    reachable = tables["known"].reachable()
-    rate = FalseAlarmRate(asked=false_alarm_rate, reachable=reachable, used=max(false_alarm_rate, reachable))
+    rate = FalseAlarmRate.of(false_alarm_rate, tables["known"])
     manifest = ModelManifest(
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         parent=parent,
@@ -126,8 +155,20 @@ def fit(
             for name, columns in groups.items()
             for backend in BACKENDS
         ),
+        heads=tuple(
+            SupervisedHead(
+                machines=model.machines,
+                faults=len(head.faults),
+                recordings=head.recordings,
+                gain=head.gain,
+                weights={group.name: group.weight for group in head.groups},
+            )
+            for model in models
+            if (head := model.head) is not None
+        ),
+        probability=None if odds is None else Probability(slope=odds.slope, intercept=odds.intercept),
         calibration=tables,
-        calibration_recordings=len(set(normals.groups.tolist())),
+        calibration_recordings=len(set(normals.groups[calibrates].tolist())),
         false_alarm_rate=rate,
         thresholds={name: table.threshold(rate.used) for name, table in tables.items()},
         metrics={},
@@ -143,15 +184,17 @@ def fit(
         notes=_notes(normals, reference, rate),
     )
     held_out = reference.select(reference.held_out)
-    return graph, manifest.model_copy(update={"metrics": _measured(graph, manifest, held_out)})
+    return graph, manifest.model_copy(update={"metrics": held_out_figures(graph, manifest, held_out)})
+
+
+def _odds(models: Sequence[MachineModel], normals: NDArray[np.float32]) -> Odds | None:
+    """From every machine's held-out normals and its faults, each of these judged by the other recordings' faults."""
+    faults = [model.novelty(model.head.faults) + model.head.fault_lifts for model in models if model.head is not None]
+    return fit_odds(normals.astype(np.float64), np.concatenate(faults)) if faults else None
 
 
 def _check(reference: Reference, encoder: EncoderManifest, false_alarm_rate: float) -> None:
-    if not 0 < false_alarm_rate <= 1:
-        raise SettingsError(
-            f"A false-alarm rate of {false_alarm_rate} cannot be used: give one above 0, at most 1 "
-            "(0.01 is one healthy clip in a hundred)."
-        )
+    check_rate(false_alarm_rate)
     if reference.encoder_sha256 != encoder.sha256:
         raise TrainingError(
             f"The reference was embedded with the encoder {reference.encoder_name} ({reference.encoder_sha256[:12]}), "
@@ -174,15 +217,16 @@ def _confirmed(faults: NDArray[np.float32], model: MachineModel) -> NDArray[np.f
     """At most so many faults, spread over what they sound like."""
     if len(faults) <= _CONFIRMED_ROWS:
         return faults
-    standard = np.hstack([group.standardised(faults.astype(np.float64)) for group in model.groups])
+    standard = np.hstack([group.white.standardised(faults.astype(np.float64)) for group in model.groups])
     return faults[coreset(standard, _CONFIRMED_ROWS)]
 
 
 def _levels(normals: Reference) -> dict[str, tuple[float, float]]:
     levels = {}
     for machine in sorted(set(normals.machines.tolist())):
-        own = normals.levels_db[normals.machines == machine]
-        levels[machine] = (float(own.min()), float(own.max()))
+        own = normals.levels_db[(normals.machines == machine) & np.isfinite(normals.levels_db)]
+        if len(own):  # of an answered clip only the vector is known
+            levels[machine] = (float(own.min()), float(own.max()))
     return levels
 
 
@@ -209,7 +253,7 @@ def _notes(normals: Reference, reference: Reference, rate: FalseAlarmRate) -> tu
     return tuple(notes)
 
 
-def _measured(graph: bytes, manifest: ModelManifest, held_out: Reference) -> dict[str, object]:
+def held_out_figures(graph: bytes, manifest: ModelManifest, held_out: Reference) -> dict[str, object]:
     """Figures on held-out windows, by the exported graph."""
     if not len(held_out):
         return {"held_out": None}

@@ -1,1 +1,1 @@
-"""Training the default encoder from scratch (extra `train`): corpus → scenes → contrastive loss → checkpoint → ONNX."""
+"""Training an encoder of our own (extra `train`): corpus → scenes → directions and contrast → checkpoint → ONNX."""

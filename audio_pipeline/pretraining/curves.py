@@ -8,21 +8,24 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from audio_pipeline.pretraining.loop import LOSSES
+
 
 def draw_curves(log: Path, target: Path) -> None:
-    """Both losses against the step, smoothed over 50 steps, as PNG.
+    """Every loss against the step, smoothed over 100 steps, as PNG.
 
     Parameters
     ----------
     log
-        CSV rows of step, contrast, retained.
+        CSV rows of step and the losses of `LOSSES`.
     """
-    rows = np.array([[float(cell) for cell in row] for row in csv.reader(log.open())]).reshape(-1, 3)
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    for axis, column, name in zip(figure.subplots(1, 2), (1, 2), ("contrast", "retained mixture"), strict=True):
-        window = max(1, min(50, len(rows) // 4))
+    rows = np.array([[float(cell) for cell in row] for row in csv.reader(log.open())]).reshape(-1, 1 + len(LOSSES))
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    window = max(1, min(100, len(rows) // 4))
+    for column, name in enumerate(LOSSES, start=1):
         smooth = np.convolve(rows[:, column], np.ones(window) / window, mode="valid")
-        axis.plot(rows[:, 0], rows[:, column], color="0.8", linewidth=0.5)
-        axis.plot(rows[window - 1 :, 0], smooth, color="tab:blue")
-        axis.set(xlabel="step", ylabel=f"{name} loss")
+        axis.plot(rows[window - 1 :, 0], smooth, label=name)
+    axis.set(xlabel="step", ylabel=f"loss, mean of {window} steps")
+    axis.legend()
     figure.savefig(target, dpi=120)

@@ -1,30 +1,44 @@
-"""The training loop: resumable, seeded, in pieces as long as one likes.
+"""Training, in two parts: the trained columns' directions in closed form, then the transformer by steps.
 
-A checkpoint holds weights, their running average, optimiser and step; batches follow from seed and step. Whatever
-interrupts the training costs at most the steps since the last checkpoint.
+The directions (`discriminant`) are those in which synthetic faults lie. The transformer then learns to correct the
+frames before they are pooled, from nothing, with a pull back towards nothing: what it does not know it should leave
+alone. Resumable, seeded, in pieces as long as one likes: a checkpoint holds weights, their running average, optimiser
+and step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint.
 """
 
 from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import librosa
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from audio_pipeline.encoder import EncoderManifest
-from audio_pipeline.pretraining.corpus import Corpus, load
-from audio_pipeline.pretraining.losses import retained_mixture, supervised_contrast
-from audio_pipeline.pretraining.scenes import Recipe, SceneMaker
+from audio_pipeline.errors import SettingsError
+from audio_pipeline.pretraining.corpus import load
+from audio_pipeline.pretraining.discriminant import discriminant
+from audio_pipeline.pretraining.losses import contrast
+from audio_pipeline.pretraining.scenes import KNOTS, Recipe, SceneMaker
 from audio_pipeline.torch_encoders.export import export_encoder
+from audio_pipeline.torch_encoders.logmel import COARSE, FINE, Spectrum
 from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, MachineEncoder, compact_config
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
+LOSSES = ("contrast", "recall", "pull")
+"""Columns of the log, after the step."""
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Two spectra float32[episodes * clips, T, bands]; faults bool[episodes, clips]."""
+_FIRST_FITTED = 1_000_000
+"""Number of the first batch that the directions come from: no step of the transformer gets that far."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +47,24 @@ class Schedule:
 
     Attributes
     ----------
+    fitted
+        Batches that the directions come from.
     steps
-        The whole training. The learning rate is held, then falls to zero over the last `decay` of it.
-    retain_weight
-        Weight of the loss that reads the mixture's statistics off the embedding.
+        Of the transformer; 0: none is trained, nor exported. The learning rate is held, then falls to zero over the
+        last `decay` of it.
+    recall, pull
+        Weights, beside the contrast, of telling the clip's pooled log-mel from the transformer's states (they must not
+        forget what the columns leave out) and of the corrections' mean square.
     """
 
-    steps: int = 3000
-    rate: float = 6e-4
+    fitted: int = 75
+    steps: int = 1000
+    rate: float = 1e-3
     warm_up: int = 100
     decay: float = 0.4
     weight_decay: float = 0.01
-    retain_weight: float = 0.1
+    recall: float = 0.1
+    pull: float = 1.0
     average: float = 0.995
     seed: int = 0
 
@@ -54,41 +74,83 @@ class Schedule:
         return max(0.0, min(1.0, (step + 1) / self.warm_up, remaining))
 
 
-class _Batches(Dataset[tuple[Tensor, Tensor, Tensor]]):
+class Learner(nn.Module):
+    """The encoder, and what it needs in training only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = compact_config()
+        self.encoder = MachineEncoder(config)
+        self.encoder.head.requires_grad_(False)
+        self.recall = nn.Linear(config.hidden_size, COARSE.bands + FINE.bands)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of one batch, by the names of `LOSSES`."""
+        coarse, fine, fault = batch
+        states = self.encoder.states(coarse, fine)
+        quick, slow = self.encoder.corrections(states, coarse.shape[1])
+        columns = self.encoder.contrast(coarse + quick, fine + slow)
+        pooled = torch.cat([coarse.mean(1), fine.mean(1)], dim=1) - coarse.mean(dim=(1, 2))[:, None]
+        return {
+            "contrast": contrast(columns.reshape(*fault.shape, -1), fault),
+            "recall": functional.mse_loss(self.recall(states.mean(1)), pooled),
+            "pull": (quick**2).mean() + (slow**2).mean(),
+        }
+
+
+class Batches(Dataset[Batch]):
     """Batch number i, for a worker process of torch's DataLoader."""
 
-    def __init__(self, corpus: Corpus, recipe: Recipe, seed: int, first: int, last: int) -> None:
-        self._maker = SceneMaker(corpus, recipe, seed)
+    def __init__(self, maker: SceneMaker, recipe: Recipe, first: int, last: int) -> None:
+        self._maker, self._recipe = maker, recipe
+        self._spectra = MachineEncoder(None)
         self._first, self._last = first, last
 
     def __len__(self) -> int:
         return self._last - self._first
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        scenes = self._maker.batch(self._first + index)
-        return torch.from_numpy(scenes.audio), torch.from_numpy(scenes.states), torch.from_numpy(scenes.sites)
-
-
-class _Training(nn.Module):
-    """The encoder with what is needed only while it learns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = MachineEncoder(compact_config())
-        self.read_off = nn.Linear(2 * COLUMNS, 3 * 128)
-
-    def losses(self, audio: Tensor, states: Tensor, sites: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
+    def __getitem__(self, index: int) -> Batch:
+        coarse, fine, faults = [], [], []
+        count = self._recipe.episodes
+        for number in range((self._first + index) * count, (self._first + index + 1) * count):
+            episode = self._maker.episode(number)
+            audio, colour = torch.from_numpy(episode.audio), torch.from_numpy(episode.colour_db)
             # A few clips at a time stay in the processor's cache: twice as fast.
-            pieces = [
-                self.encoder.spectra(part) for part in torch.split(audio, 4 if audio.device.type == "cpu" else 1024)
-            ]
-            coarse, fine = (torch.cat(spectrum) for spectrum in zip(*pieces, strict=True))
-            statistics = torch.cat([coarse.mean(1), coarse.std(1), coarse.amax(1)], dim=1)
-        groups = self.encoder.trained(self.encoder.hidden(coarse, fine))
-        contrast = torch.stack([supervised_contrast(group, states, sites) for group in groups]).mean()
-        units = torch.cat([nn.functional.normalize(group, dim=1) * 8 for group in groups], dim=1)
-        return contrast, retained_mixture(self.read_off(units), statistics)
+            with torch.no_grad():
+                for clips, curve in zip(torch.split(audio, 4), torch.split(colour, 4), strict=True):
+                    quick, slow = self._spectra.spectra(clips)
+                    coarse.append(quick + _curve(COARSE, curve))
+                    fine.append(slow + _curve(FINE, curve))
+            faults.append(torch.from_numpy(episode.fault))
+        return torch.cat(coarse), torch.cat(fine), torch.stack(faults)
+
+
+def _curve(spectrum: Spectrum, colour_db: Tensor) -> Tensor:
+    """A response float32[clips, KNOTS] in dB → what it adds to natural-log bands, float32[clips, 1, bands]."""
+    hertz = librosa.mel_frequencies(spectrum.bands + 2, fmin=0.0, fmax=spectrum.top_hz)[1:-1]
+    octave = np.clip(np.log2(hertz / 125), 0, KNOTS - 1)
+    hats = np.maximum(0, 1 - np.abs(octave[None] - np.arange(KNOTS)[:, None]))
+    added: Tensor = colour_db @ torch.from_numpy(hats * np.log(10) / 10).float()
+    return added[:, None]
+
+
+def fit_head(encoder: MachineEncoder, batches: Batches) -> None:
+    """Point the trained columns at what synthetic faults change in the statistics of frames that nothing corrects."""
+    mean = torch.zeros(encoder.head.in_features, dtype=torch.float64)
+
+    def sites() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number in range(len(batches)):
+            coarse, fine, fault = batches[number]
+            with torch.no_grad():
+                rows = encoder.statistics(coarse, fine).double()
+            mean.add_(rows.mean(0) / len(batches))
+            for clips, ill in zip(torch.split(rows, fault.shape[1]), fault, strict=True):
+                yield clips.numpy(), ill.numpy()
+
+    directions = torch.from_numpy(discriminant(sites(), COLUMNS))
+    with torch.no_grad():
+        encoder.head.weight.copy_(directions)
+        encoder.head.bias.copy_(-directions @ mean)
 
 
 def pretrain(
@@ -100,9 +162,13 @@ def pretrain(
     minutes: float | None = None,
     workers: int = 1,
     checkpoint_s: float = 180.0,
-    report: Callable[[int, float, float], None] | None = None,
+    keep_every: int | None = None,
+    kept_takes: Path | None = None,
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> int:
     """Train, or go on training, until the schedule ends or the minutes are over.
+
+    The directions are found first, in one go; their checkpoint is of step 0.
 
     Parameters
     ----------
@@ -114,8 +180,14 @@ def pretrain(
         Stop, with a checkpoint, after this long.
     workers
         Processes that make batches.
+    checkpoint_s
+        Seconds between checkpoints.
+    keep_every
+        Keep a copy of the running average of the weights after so many steps each, to choose from.
+    kept_takes
+        Folder in which rendered machines are kept, for several workers or several runs; None: in memory.
     report
-        Called after each step with (step, contrast, retained).
+        Called after each step with (step, losses by name).
 
     Returns
     -------
@@ -126,70 +198,76 @@ def pretrain(
     ------
     DatasetError
         If the corpus cannot be read.
+    SettingsError
+        If the checkpoint there was drawn from another seed or recipe.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     corpus = load(packed)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
-    training = _Training().to(device)
-    average = {name: value.clone() for name, value in training.encoder.state_dict().items()}
-    optimiser = torch.optim.AdamW(training.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
-    step = _resume(out / CHECKPOINT, training, average, optimiser, device)
+    learner = Learner()
+    maker = SceneMaker(corpus, recipe, schedule.seed, kept_takes)
+    if not (out / CHECKPOINT).exists():
+        fit_head(learner.encoder, Batches(maker, recipe, _FIRST_FITTED, _FIRST_FITTED + schedule.fitted))
+    learner.to(device)
+    average = {name: value.clone() for name, value in learner.state_dict().items()}
+    learning = [weights for weights in learner.parameters() if weights.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=schedule.rate, weight_decay=schedule.weight_decay)
+    step = _resume(out / CHECKPOINT, learner, average, optimiser, schedule, recipe, device)
+    _forget_after(out / LOG, step)
     deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
     saved = time.monotonic()
     with (out / LOG).open("a", newline="") as log:
         rows = csv.writer(log)
         try:
-            for batch in _batches(corpus, recipe, schedule, step, workers):
+            for batch in _batches(maker, recipe, schedule, step, workers):
                 if time.monotonic() > deadline:
                     break
-                contrast, retained = _learn(training, average, optimiser, schedule, step, batch, device)
+                losses = _learn(learner, average, optimiser, schedule, step, batch, device)
                 step += 1
-                rows.writerow([step, f"{contrast:.5f}", f"{retained:.5f}"])
+                rows.writerow([step, *(f"{losses[name]:.5f}" for name in LOSSES)])
                 if report:
-                    report(step, contrast, retained)
+                    report(step, losses)
+                if keep_every and step % keep_every == 0:
+                    torch.save({"average": average, "step": step}, out / f"average-{step:06d}.pt")
                 if time.monotonic() - saved > checkpoint_s:
                     log.flush()
-                    _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
+                    _save(out / CHECKPOINT, step, learner, average, optimiser, schedule, recipe)
                     saved = time.monotonic()
         finally:  # Ctrl-C as well: nothing learned is lost
-            _save(out / CHECKPOINT, step, training, average, optimiser, schedule, recipe)
+            _save(out / CHECKPOINT, step, learner, average, optimiser, schedule, recipe)
     return step
 
 
 def _learn(
-    training: _Training,
+    learner: Learner,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     step: int,
-    batch: tuple[Tensor, Tensor, Tensor],
+    batch: Batch,
     device: torch.device,
-) -> tuple[float, float]:
-    """One step of the optimiser; the batch's two losses."""
+) -> dict[str, float]:
+    """One step of the optimiser; the batch's losses."""
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate * schedule.factor(step)
-    contrast, retained = training.losses(*(part.to(device, non_blocking=True) for part in batch))
+    coarse, fine, fault = (part.to(device, non_blocking=True) for part in batch)
+    losses = learner.losses((coarse, fine, fault))
+    whole = losses["contrast"] + schedule.recall * losses["recall"] + schedule.pull * losses["pull"]
     optimiser.zero_grad(set_to_none=True)
-    (contrast + schedule.retain_weight * retained).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(training.parameters(), 5.0)
+    whole.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
     optimiser.step()
     with torch.no_grad():
         keep = min(schedule.average, (2 + step) / (11 + step))
-        for name, value in training.encoder.state_dict().items():
-            if value.is_floating_point():
-                average[name].lerp_(value, 1 - keep)
-            else:
-                average[name].copy_(value)
-    return contrast.item(), retained.item()
+        for name, value in learner.state_dict().items():
+            average[name].lerp_(value, 1 - keep)
+    return {name: loss.item() for name, loss in losses.items()}
 
 
-def _batches(
-    corpus: Corpus, recipe: Recipe, schedule: Schedule, first: int, workers: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    batches = _Batches(corpus, recipe, schedule.seed, first, schedule.steps)
+def _batches(maker: SceneMaker, recipe: Recipe, schedule: Schedule, first: int, workers: int) -> Iterator[Batch]:
     loader = DataLoader(
-        batches,
+        Batches(maker, recipe, first, schedule.steps),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -199,30 +277,39 @@ def _batches(
 
 
 def trained_encoder(checkpoint: Path) -> tuple[MachineEncoder, int]:
-    """The running average of the weights, as an encoder, and the steps it was trained for."""
+    """The running average of the weights, as an encoder, and its steps; after none it has no transformer."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    encoder = MachineEncoder(compact_config())
-    encoder.load_state_dict(state["average"])
+    weights = {name.removeprefix("encoder."): value for name, value in state["average"].items() if "recall" not in name}
+    encoder = MachineEncoder(compact_config() if state["step"] else None)
+    wanted = encoder.state_dict().keys()
+    encoder.load_state_dict({name: value for name, value in weights.items() if name in wanted})
     return encoder, int(state["step"])
 
 
 def export_trained(checkpoint: Path, folder: Path) -> EncoderManifest:
-    """Export a finished training's encoder to ONNX."""
+    """Export a training's encoder to ONNX."""
     encoder, steps = trained_encoder(checkpoint)
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    schedule, recipe = Schedule(**state["schedule"]), state["recipe"]
+    how = f"of frames that a wav2vec2 corrects, trained {steps} steps" if steps else "no transformer"
     return export_encoder(
         encoder,
         folder,
         name=folder.name,
         frame_hop_s=FRAME_HOP_S,
-        description=f"Compact wav2vec2 for machine sound, trained {steps} steps, beside log-mel statistics.",
-        source={"steps": steps, "recordings": "audio_pipeline/pretraining/recordings.txt"},
+        description=f"Log-mel statistics, and {COLUMNS} directions in which faults of other machines lie ({how}).",
+        source={
+            "made_by": f"wheeltapper pretrain --steps {steps} --seed {schedule.seed}",
+            "machines_heard": schedule.fitted * recipe["episodes"],
+            "recordings": "audio_pipeline/pretraining/recordings.txt",
+        },
     )
 
 
 def _save(
     path: Path,
     step: int,
-    training: _Training,
+    learner: Learner,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
@@ -232,7 +319,7 @@ def _save(
     torch.save(
         {
             "step": step,
-            "weights": training.state_dict(),
+            "weights": learner.state_dict(),
             "average": average,
             "optimiser": optimiser.state_dict(),
             "schedule": asdict(schedule),
@@ -245,15 +332,29 @@ def _save(
 
 def _resume(
     path: Path,
-    training: _Training,
+    learner: Learner,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    recipe: Recipe,
     device: torch.device,
 ) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, map_location=device, weights_only=True)
-    training.load_state_dict(state["weights"])
+    if (state["schedule"]["seed"], state["recipe"]) != (schedule.seed, asdict(recipe)):
+        raise SettingsError(
+            f"{path} was begun with another seed ({state['schedule']['seed']}) or recipe: the two would be mixed. "
+            "Give the same ones, or another folder."
+        )
+    learner.load_state_dict(state["weights"])
     average.update({name: value.to(device) for name, value in state["average"].items()})
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Steps that a killed run took after its last checkpoint are taken again: they stand in the log once."""
+    if log.exists():
+        lines = log.read_text().splitlines(keepends=True)
+        log.write_text("".join(line for line in lines if line.endswith("\n") and int(line.split(",")[0]) <= step))

@@ -1,4 +1,4 @@
-"""What the encoder is trained for, as pure functions of tensors."""
+"""What the transformer is trained for, as pure functions of tensors."""
 
 from __future__ import annotations
 
@@ -7,42 +7,25 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def supervised_contrast(vectors: Tensor, states: Tensor, sites: Tensor, temperature: float = 0.1) -> Tensor:
-    """Supervised contrastive loss (Khosla et al., arXiv 2004.11362) within sites.
-
-    Clips of one machine in one state attract, everything else *of the same site* repels. Clips of other sites are left
-    out of the denominator: they differ by their background alone, and telling backgrounds apart is not the task.
+def contrast(columns: Tensor, fault: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrast (Khosla et al., arXiv 2004.11362): healthy clips of a machine are alike, and nothing else is.
 
     Parameters
     ----------
-    vectors
-        float32[N, d], scaled to length one here.
-    states
-        int64[N]: one number for each machine and state (healthy, or one fault).
-    sites
-        int64[N]: one number for each background.
-
-    Returns
-    -------
-    Tensor
-        The mean over clips that have a partner.
+    columns
+        float[machines, clips, d].
+    fault
+        bool[machines, clips]: each such clip has a fault of its own.
+    temperature
+        The lower, the more the nearest others count.
     """
-    unit = functional.normalize(vectors, dim=1)
-    own = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-    similarity = unit @ unit.T / temperature
-    compared = (sites[:, None] == sites[None]) & ~own
-    partners = (states[:, None] == states[None]) & ~own
-    log_share = similarity - torch.logsumexp(similarity.masked_fill(~compared, -torch.inf), dim=1, keepdim=True)
-    counts = partners.sum(1)
-    per_clip = -(log_share * partners).sum(1) / counts.clamp(min=1)
-    return per_clip[counts > 0].mean()
-
-
-def retained_mixture(predicted: Tensor, statistics: Tensor) -> Tensor:
-    """How badly the mixture's own pooled log-mel is read off the embedding: mean squared error in standard units.
-
-    Keeps the embedding from forgetting what contrast finds useless today (compare "retain, not denoise",
-    arXiv 2510.25182).
-    """
-    target = (statistics - statistics.mean(0)) / (statistics.std(0) + 1e-3)
-    return functional.mse_loss(predicted, target)
+    rows = columns.flatten(0, 1)
+    rows = functional.normalize((rows - rows.mean(0)) / (rows.std(0) + 1e-6), dim=1)
+    itself = torch.eye(len(rows), dtype=torch.bool, device=rows.device)
+    likeness = (rows @ rows.T / temperature).masked_fill(itself, -torch.inf)
+    share = likeness - torch.logsumexp(likeness, 1, keepdim=True)
+    machine = torch.arange(len(fault), device=rows.device).repeat_interleave(fault.shape[1])
+    healthy = ~fault.flatten()
+    alike = (machine[:, None] == machine[None]) & healthy[:, None] & healthy[None] & ~itself
+    per_clip = share.masked_fill(~alike, 0.0).sum(1) / alike.sum(1).clamp(min=1)
+    return -per_clip[healthy].mean()

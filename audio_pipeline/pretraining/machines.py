@@ -43,7 +43,10 @@ class Tones:
 
 @dataclass(frozen=True, eq=False)
 class Strokes:
-    """Events at `offsets` (s) in every period, each a burst of decaying modes: rows of (Hz, 1/s, amplitude)."""
+    """Events at `offsets` (s) in every period, each a burst of decaying modes: rows of (Hz, 1/s, amplitude).
+
+    Of all events, a share `dropped` does not happen; each sounds again, `echo` times as strong, after `echo_s`.
+    """
 
     level: float
     period_s: float
@@ -52,6 +55,9 @@ class Strokes:
     modes: Curve
     rustle: float
     jitter: float
+    dropped: float = 0.0
+    echo: float = 0.0
+    echo_s: float = 0.05
 
 
 Part = Noise | Tones | Strokes
@@ -68,7 +74,7 @@ def any_machine(rng: np.random.Generator) -> AnyMachine:
     """Draw a machine: noise always, one or two series of tones, strokes, knocks: often."""
     parts: list[Part] = [_noise(rng)]
     parts += [_tones(rng) for _ in range(int(rng.choice(3, p=[0.25, 0.45, 0.3])))]
-    if rng.random() < 0.45:
+    if rng.random() < 0.6:
         parts.append(_strokes(rng, rng.uniform(0.15, 2.0)))
     if rng.random() < 0.25:
         parts.append(_strokes(rng, 1 / rng.uniform(8, 120)))
@@ -77,7 +83,7 @@ def any_machine(rng: np.random.Generator) -> AnyMachine:
 
 def with_fault(machine: AnyMachine, rng: np.random.Generator) -> AnyMachine:
     """The same machine with one part changed, or with a part that should not be there."""
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         added = (
             replace(_noise(rng), colour_db=np.full(_OCTAVES, -60.0)),
             _tones(rng),
@@ -85,7 +91,10 @@ def with_fault(machine: AnyMachine, rng: np.random.Generator) -> AnyMachine:
             _strokes(rng, 1 / rng.uniform(8, 120)),
         )[int(rng.integers(4))]
         return AnyMachine((*machine.parts, replace(added, level=float(10 ** (rng.uniform(-20, 0) / 20)))))
-    changed = int(rng.integers(len(machine.parts)))
+    striking = [i for i, part in enumerate(machine.parts) if isinstance(part, Strokes)]
+    # Where a machine strikes, its strokes are as often what fails as all the rest together.
+    likely = striking if striking and rng.random() < 0.5 else range(len(machine.parts))
+    changed = int(rng.choice(likely))
     part = machine.parts[changed]
     return AnyMachine((*machine.parts[:changed], _changed(part, rng), *machine.parts[changed + 1 :]))
 
@@ -114,9 +123,12 @@ def _changed(part: Part, rng: np.random.Generator) -> Part:
         replace(part, level=part.level * gain),
         replace(part, modes=struck),
         replace(part, strengths=missing),
+        replace(part, level=part.level * float(10 ** (-rng.uniform(3, 20) / 20))),
         replace(part, rustle=part.rustle + rng.uniform(0.5, 2.0)),
         replace(part, jitter=part.jitter + rng.uniform(0.05, 0.2)),
-    )[int(rng.integers(5))]
+        replace(part, dropped=float(rng.uniform(0.15, 0.8))),
+        replace(part, echo=float(10 ** (rng.uniform(-16, 0) / 20)), echo_s=float(rng.uniform(0.012, 0.12))),
+    )[int(rng.integers(8))]
 
 
 def sound(machine: AnyMachine, seconds: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -212,6 +224,10 @@ def _sound_strokes(part: Strokes, count: int, rng: np.random.Generator) -> Curve
     starts = (np.arange(periods)[:, None] - rng.random()) * part.period_s + part.offsets[None]
     starts = starts + part.jitter * part.period_s * rng.standard_normal(starts.shape)
     strengths = np.broadcast_to(part.strengths, starts.shape) * 10 ** (rng.normal(0, 1, starts.shape) / 20)
+    strengths = strengths * (rng.random(starts.shape) >= part.dropped)
+    if part.echo:
+        later = part.echo_s * (1 + 0.1 * rng.standard_normal(starts.shape))
+        starts, strengths = np.stack([starts, starts + later]), np.stack([strengths, part.echo * strengths])
     at = (starts * SAMPLE_RATE).astype(int)
     inside = (at >= 0) & (at < count)
     train = np.zeros(count)

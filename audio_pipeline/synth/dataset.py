@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import numpy as np
 from audio_pipeline.clip import to_flac
 from audio_pipeline.durable import replace_file
 from audio_pipeline.errors import SettingsError
-from audio_pipeline.synth.kinds import KINDS, draw_machine
+from audio_pipeline.synth.kinds import KINDS, draw_machine, faults_of
 from audio_pipeline.synth.machine import Fault, Machine, Rendering, render
 from audio_pipeline.synth.noise import factory_noise, mix
 from audio_pipeline.synth.signals import Signal, rms
@@ -57,6 +58,8 @@ class SynthRecipe:
         Everything follows from it.
     partial
         Faults are present for 10 to 40 % of a recording instead of throughout.
+    faults
+        The faults to take in turn; empty: all that each kind can have.
     """
 
     kinds: tuple[str, ...]
@@ -68,12 +71,16 @@ class SynthRecipe:
     snr_db: float = 6.0
     seed: int = 0
     partial: bool = False
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown or not self.kinds:
             wrong = f"There is no synthetic machine {unknown[0]!r}" if unknown else "No kind of machine was named"
             raise SettingsError(f"{wrong}: choose from {', '.join(KINDS)}.")
+        for kind, fault in itertools.product(self.kinds, self.faults):
+            if fault not in faults_of(kind):
+                raise SettingsError(f"A {kind} cannot have {fault!r}: choose from {', '.join(faults_of(kind))}.")
         if self.machines_per_kind < 1 or self.normals < 0 or self.anomalies < 0 or not self.clips:
             raise SettingsError("Nothing to make: choose at least one machine, and one normal or abnormal recording.")
         if not 0.25 <= self.seconds <= 600:
@@ -136,7 +143,7 @@ def write_dataset(out_dir: Path, recipe: SynthRecipe, on_clip: Callable[[], None
                 for row, samples in _recordings(kind, number, recipe):
                     path = out_dir / row[0]
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(to_flac(samples))
+                    path.write_bytes(to_flac(np.clip(samples, -1, 1)))  # a recorder's gain does not follow the sound
                     rows.writerow(row)
                     if on_clip is not None:
                         on_clip()
@@ -183,8 +190,11 @@ def _recordings(kind: str, number: int, recipe: SynthRecipe) -> Iterator[tuple[t
 
 def _faulty(machine: Machine, index: int, recipe: SynthRecipe, rng: np.random.Generator) -> tuple[Fault, Rendering]:
     """Record the fault whose turn it is; a partial one at a place where it changes something (a stroke, say)."""
-    name = machine.faults[index % len(machine.faults)]
-    severity = recipe.severities[(index + index // len(machine.faults)) % len(recipe.severities)]
+    names = recipe.faults or machine.faults
+    name = names[index % len(names)]
+    # Each fault meets each severity, also when there are as many of one as of the other.
+    turn = index + index // len(names) if len(names) > 1 else index
+    severity = recipe.severities[turn % len(recipe.severities)]
     for _ in range(_TRIES):
         fault = Fault(name, severity)
         if recipe.partial:

@@ -51,3 +51,14 @@ def draw_machine(kind: str, rng: np.random.Generator) -> Machine:
     if kind not in _CLASSES:
         raise SettingsError(f"There is no synthetic machine {kind!r}: choose one of {', '.join(KINDS)}.")
     return calibrated(_CLASSES[kind].draw(int(rng.integers(2**63))))
+
+
+def faults_of(kind: str) -> tuple[str, ...]:
+    """Return the names of the faults that a kind of machine can have.
+
+    Examples
+    --------
+    >>> faults_of("fan")
+    ('imbalance', 'blade_damage', 'belt_slip', 'bearing_wear', 'obstruction', 'rattle')
+    """
+    return tuple(_CLASSES[kind].ailments)

@@ -2,7 +2,7 @@
 
 Everything works on whole arrays in float32; coloured noise is drawn in the frequency domain, periodic sounds are read
 from a table of one period, so that the cost does not depend on the number of overtones. Not here: which machine has
-what (`fans.py`, `drives.py`, `strikers.py`).
+what (`fans.py`, `valves.py` and the other kinds).
 """
 
 from __future__ import annotations

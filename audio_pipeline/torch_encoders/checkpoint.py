@@ -45,6 +45,7 @@ class CheckpointEncoder(nn.Module):
                     f"family: {', '.join(FAMILY)}."
                 )
             self.network = AutoModel.from_pretrained(checkpoint, attn_implementation="eager")
+            self.normalise = _normalises(checkpoint)
         except (OSError, ValueError) as e:
             raise UserError(
                 f"The checkpoint {checkpoint} cannot be loaded: {str(e).splitlines()[0]} Name a local folder with "
@@ -55,7 +56,6 @@ class CheckpointEncoder(nn.Module):
         if not 1 <= self.layer <= len(layers):
             raise UserError(f"The checkpoint {checkpoint} has layers 1 to {len(layers)}; layer {layer} was asked for.")
         del layers[self.layer :]
-        self.normalise = _normalises(checkpoint)
         self.hidden_size = int(config.hidden_size)
         self.hop = 1
         for stride in config.conv_stride:

@@ -71,13 +71,18 @@ class LogMel(nn.Module):
     def forward(self, audio: Tensor) -> Tensor:
         """float32[batch, samples] → float32[batch, 1 + samples // hop, bands]."""
         frame, hop = self.spectrum.frame, self.spectrum.hop
-        loudness = torch.sqrt((audio**2).mean(1, keepdim=True) + 1e-12)
+        # In float64: a minute of squares added up in float32 differs by 1e-5 from one order of adding to the next.
+        loudness = torch.sqrt((audio.double() ** 2).mean(1, keepdim=True) + 1e-12).float()
         padded = functional.pad(audio / loudness, (frame // 2, frame // 2))
         parts = frame // hop
         count = (padded.shape[1] - frame) // hop + 1
         pieces = padded[:, : (count + parts - 1) * hop].reshape(padded.shape[0], count + parts - 1, hop)
         frames = torch.cat([pieces[:, k : k + count] for k in range(parts)], dim=2) * self.window
-        power = self._power(frames) if torch.compiler.is_exporting() else torch.fft.rfft(frames).abs() ** 2
+        if torch.compiler.is_exporting():
+            power = self._power(frames)
+        else:
+            spectrum = torch.fft.rfft(frames)
+            power = spectrum.real**2 + spectrum.imag**2  # three times as fast as abs() ** 2
         return torch.log(power @ self.bands + 1e-10)
 
     def _power(self, frames: Tensor) -> Tensor:

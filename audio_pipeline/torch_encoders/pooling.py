@@ -32,12 +32,17 @@ class StatisticsPool(nn.Module):
         """float32[batch, T, d] → float32[batch, d * len(poolings)], poolings side by side."""
         pooled = {
             "mean": lambda: frames.mean(1),
-            "std": lambda: torch.sqrt(frames.var(1, correction=0) + 1e-8),
-            "peak": lambda: self._peak(frames),
+            "std": lambda: self.deviation(frames),
+            "peak": lambda: self.near_maximum(frames),
         }
         return torch.cat([pooled[name]() for name in self.poolings], dim=1)
 
-    def _peak(self, frames: Tensor) -> Tensor:
+    def deviation(self, frames: Tensor) -> Tensor:
+        """float32[batch, T, d] → float32[batch, d]: population standard deviation."""
+        return torch.sqrt(frames.var(1, correction=0) + 1e-8)
+
+    def near_maximum(self, frames: Tensor) -> Tensor:
+        """float32[batch, T, d] → float32[batch, d]: global weighted ranking pooling."""
         # A fixed k keeps the time axis free in ONNX; clips of fewer frames than k see filler of weight zero.
         filler = torch.full_like(frames[:, :1], -1e4).expand(-1, PEAK_FRAMES, -1)
         top = torch.topk(torch.cat([frames, filler], dim=1), PEAK_FRAMES, dim=1).values

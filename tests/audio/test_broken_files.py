@@ -29,7 +29,7 @@ def test_broken_file_is_refused(name):
     with pytest.raises(ClipError) as refusal:
         decode(data, filename=name)
     assert refusal.value.code == code
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 10  # a bomb that goes off takes minutes
     message = refusal.value.message
     assert message.startswith(name)
     assert len(message) > 40

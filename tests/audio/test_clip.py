@@ -140,10 +140,24 @@ def test_a_refusal_names_the_file_on_one_line():
     assert refusal.value.message.startswith("evil??[31mname.wav is text")
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_text_of_characters_of_several_bytes_is_told_from_sound(shift):
+    with pytest.raises(errors.NotAudio, match="is text"):
+        decode(b"x" * shift + "é€𝄞".encode() * 400)
+
+
 @pytest.mark.parametrize("name", ["missing.wav", "."])
 def test_an_unreadable_path_is_refused_with_its_name(tmp_path: Path, name):
     with pytest.raises(errors.ClipError, match="cannot be read"):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("back", [to_wav, to_flac])
+@pytest.mark.parametrize("scale", [10, 2**15])
+def test_stored_clips_beyond_full_scale_are_the_same_sound(back, scale):
+    stored = decode(back(sound()[:, 0] * np.float32(scale))).samples
+    assert np.abs(stored).max() == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose(stored, sound()[:, 0] / np.abs(sound()).max(), atol=1e-4)
 
 
 @pytest.mark.parametrize("back", [to_wav, to_flac])

@@ -31,6 +31,21 @@ def test_a_folder_a_label(tmp_path: Path, label):
     assert set(facts(discover(tmp_path / "press"))) == set(facts(discover(tmp_path))) == expected
 
 
+def test_machines_whose_names_hold_train_or_test_stay_machines(tmp_path: Path):
+    put(tmp_path / "hall", "test_rig_1/normal/a.wav", "test_rig_2/normal/b.wav", "train_1/abnormal/c.wav")
+    assert facts(discover(tmp_path)) == [
+        ("a", False, "test_rig_1", "", ""),
+        ("b", False, "test_rig_2", "", ""),
+        ("c", True, "train_1", "", ""),
+    ]
+    put(tmp_path / "set" / "fan", "train/normal/a.wav", "Test/normal/b.wav", "source_test/abnormal/c.wav")
+    assert [fact[2:] for fact in facts(discover(tmp_path / "set"))] == [
+        ("fan", "", "test"),
+        ("fan", "", "test"),
+        ("fan", "", "train"),
+    ]
+
+
 def test_mimii(tmp_path: Path):
     put(tmp_path, "fan/id_00/normal/00000000.wav", "fan/id_00/abnormal/00000000.wav", "pump/id_04/normal/00000001.wav")
     assert facts(discover(tmp_path)) == [

@@ -147,6 +147,16 @@ def test_dropouts_are_found_and_counted(make, value, milliseconds, count):
     assert report.ok == (milliseconds * count < 50 * SECONDS)
 
 
+def test_a_channel_that_is_gone_for_long_weighs_more_than_one_with_many_short_gaps():
+    short, long = fan(), fan()[::-1].copy()
+    for begin in np.linspace(2000, 80_000, 5).astype(int):
+        short[begin : begin + 160] = 0.0
+    long[30_000:38_000] = 0.0
+    report = judged(np.stack([short, long], axis=1))
+    assert codes(report) == ["dropouts"]
+    assert not report.ok
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     cuts=st.lists(st.integers(1, 8000), min_size=1, max_size=30),

@@ -64,7 +64,6 @@ def test_the_rate_used_is_the_one_asked_for_or_the_lowest_that_can_be_kept(
     lowest = min(1.0, len(clip) / (len(calibration) + 1))
     assert decision.rate_asked == rate
     assert decision.rate_used == (rate if rate >= lowest else pytest.approx(lowest))
-    assert decision.rate_out_of_reach == (decision.rate_used > rate)
 
 
 @given(ROWS, CLIP, RATES, RATES)

@@ -46,3 +46,24 @@ def test_one_machines_healthy_sound_is_another_machines_fault() -> None:
     assert (classifier.score(other, ["fan/0"] * 200).p_value <= 0.01).all()
     assert (classifier.score(other, ["fan/1"] * 200).p_value > 0.05).mean() > 0.8
     assert (classifier.score(other, [""] * 200).p_value > 0.05).mean() > 0.8
+
+
+def test_machines_of_one_hall_tell_each_other_how_columns_hang_together() -> None:
+    """Each with five normals: what moves all columns of a hall together is no fault, seen in the others' normals."""
+    gains = []
+    for seed in range(4):
+        random, hall = np.random.default_rng(seed), Machine(seed, WIDTH)
+        places = random.standard_normal((7, WIDTH)).astype(np.float32) * 3
+        vectors = np.concatenate([hall.draw(random, 5) + place for place in places])
+        names = [f"fan/{number}" for number in range(7) for _ in range(5)]
+        way = random.standard_normal(WIDTH).astype(np.float32) * np.float32(0.6)
+        rows = hall.draw(random, 600) + places[0]
+        rows[300:] += way
+        alone, together = (
+            Classifier.from_bytes(*fit(known, encoder(WIDTH, GROUPS))).score(rows, ["fan/0"] * 600).score
+            for known in (reference(vectors[:5], names[:5]), reference(vectors, names))
+        )
+        faulty = np.arange(600) >= 300
+        gains.append(roc_auc_score(faulty, together) - roc_auc_score(faulty, alone))
+    assert np.mean(gains) > 0.01
+    assert min(gains) > -0.01

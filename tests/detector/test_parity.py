@@ -74,7 +74,7 @@ def test_twins_of_confirmed_faults_are_lifted_under_the_model_of_their_own_machi
     for row, vector in enumerate(rows.astype(np.float64)):
         apart, size = np.zeros(len(faults)), np.zeros(len(faults))
         for group in case.models[own[row]].groups:
-            white, fault = (group.standardised(of) @ group.whitening for of in (vector[None], faults))
+            white, fault = (group.white.apply(of) for of in (vector[None], faults))
             apart += ((white - fault) ** 2).mean(axis=1)
             size += (fault**2).mean(axis=1)
         near[row] = np.clip(2 - 4 * apart / size, 0, 1).max()
@@ -156,3 +156,30 @@ def test_machines_with_banks_of_different_sizes_and_a_constant_column_agree_too(
     for number, model in enumerate(fitted(few, encoder()), start=1):
         got = classifier.score(rows, np.full(len(rows), number)).score
         assert off_by(got, model.score(rows.astype(np.float64))) <= TOLERANCE
+
+
+def test_ten_thousand_rows_are_decided_as_the_float64_models_decide_them_at_the_threshold_too() -> None:
+    random = np.random.default_rng(8)
+    made, known = site(8, MACHINES, 120, width=48)
+    graph, manifest = fit(known, encoder(48, 3), false_alarm_rate=0.05)
+    models, threshold = fitted(known, encoder(48, 3)), manifest.thresholds["known"]
+    rows = np.concatenate([machine.draw(random, 3300) for machine in made])
+    rows += (random.standard_normal(rows.shape) * random.choice([0.0, 1.0, 3.0], (len(rows), 1))).astype(np.float32)
+    # And hundred rows on the way from a healthy to an odd one, brought to within 3e-5 of the threshold on either side.
+    near = made[0].draw(random, 400).astype(np.float64)
+    near = near[models[0].score(near) < threshold - 0.1][:100]
+    far = near + random.standard_normal(near.shape) * 8
+    wanted = threshold + np.where(np.arange(100) % 2 == 0, 3e-5, -3e-5) * max(1, abs(threshold))
+    for _ in range(60):
+        middle = (near + far) / 2
+        above = models[0].score(middle) > wanted
+        near, far = np.where(above[:, None], near, middle), np.where(above[:, None], middle, far)
+    rows = np.concatenate([rows, far.astype(np.float32)])
+    machine = np.concatenate([np.repeat([1, 2, 3], 3300), np.ones(100, np.int64)])
+    assert len(rows) == 10_000
+    table = np.stack([model.score(rows.astype(np.float64)) for model in models])
+    expected = table[machine - 1, np.arange(len(rows))]
+    got = Classifier.from_bytes(graph, manifest).score(rows, machine).score
+    assert (np.abs(expected[-100:] - threshold) < 1e-4 * max(1, abs(threshold))).mean() > 0.9
+    assert off_by(got, expected) <= TOLERANCE
+    assert np.array_equal(got > threshold, expected > threshold)

@@ -126,6 +126,7 @@ def test_the_manifest_says_what_it_was_made_of_and_reads_back_as_it_was(tmp_path
         "normal_rows": 60,
         "anomaly_rows": 0,
         "held_out_rows": 60,
+        "trained": None,
     }
     assert {(member.group, member.start, member.stop) for member in manifest.members} == {
         ("group_0", 0, 12),

@@ -12,9 +12,10 @@ import torch
 from transformers import BertConfig, BertModel, HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from audio_pipeline.encoder import Encoder
-from audio_pipeline.errors import UserError
+from audio_pipeline.errors import ParityError, UserError
 from audio_pipeline.torch_encoders.checkpoint import CheckpointEncoder
-from audio_pipeline.torch_encoders.export import ParityError, export_encoder
+from audio_pipeline.torch_encoders.export import export_encoder
+from wheeltapper.cli import main
 
 SIZES = {
     "hidden_size": 32,
@@ -105,6 +106,26 @@ def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(tmp_p
     assert not (tmp_path / "encoder").exists()
 
 
+@pytest.mark.parametrize("int8", [False, True])
+def test_a_network_that_gives_no_numbers_is_refused(tmp_path, int8):
+    module = CheckpointEncoder(str(checkpoint(tmp_path / "hf", "group", stable=False)))
+    with torch.no_grad():
+        module.network.encoder.layers[1].feed_forward.output_dense.bias[3] = torch.nan
+    with pytest.raises(ParityError, match="differs from torch by inf"):
+        export(module, tmp_path / "encoder", int8=int8)
+    assert not (tmp_path / "encoder").exists()
+
+
+def test_the_command_never_replaces_an_encoder_that_models_may_need(tmp_path, capsys):
+    folder = str(checkpoint(tmp_path / "hf", "group", stable=False))
+    there = tmp_path / "artifacts" / "encoders" / "mine"
+    before = export(CheckpointEncoder(folder), there).manifest
+    command = ["export-encoder", folder, "--name", "mine", "--layer", "1", "--artifacts", str(tmp_path / "artifacts")]
+    assert main(command) == 2
+    assert "choose another name" in capsys.readouterr().err
+    assert Encoder.load(there).manifest == before
+
+
 @pytest.mark.parametrize("layer", [0, 4])
 def test_a_layer_that_is_not_there_is_refused_with_the_range(tmp_path, layer):
     folder = checkpoint(tmp_path / "hf", "group", stable=False)
@@ -117,6 +138,12 @@ def test_a_network_of_another_family_is_refused_by_name(tmp_path):
     BertModel(small).save_pretrained(tmp_path / "bert")
     with pytest.raises(UserError, match="'bert' network"):
         CheckpointEncoder(str(tmp_path / "bert"))
+
+
+def test_a_damaged_preprocessor_is_refused_with_the_remedy(tmp_path):
+    (checkpoint(tmp_path / "hf", "group", stable=False) / "preprocessor_config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        CheckpointEncoder(str(tmp_path / "hf"))
 
 
 def test_a_folder_without_a_checkpoint_is_refused_with_the_remedy(tmp_path):

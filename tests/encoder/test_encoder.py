@@ -41,6 +41,18 @@ def test_loudness_of_the_whole_clip_does_not_change_the_vector(encoder):
     np.testing.assert_allclose(encoder.embed(clip).vectors, encoder.embed(clip * 0.05).vectors, atol=1e-3)
 
 
+def test_stretches_of_digital_silence_have_a_vector(encoder):
+    clips = noise(48_000, batch=4)
+    clips[1, 10_000:30_000] = 0  # a gate, or packets that were lost
+    clips[2, 1_000:] = 0
+    clips[3] = 0
+    found = encoder.embed(clips)
+    assert np.isfinite(found.vectors).all()
+    assert np.isfinite(found.frames).all()
+    np.testing.assert_allclose(found.vectors[:1], encoder.embed(clips[:1]).vectors, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(found.vectors[1:2], encoder.embed(clips[1:2]).vectors, atol=1e-5, rtol=1e-5)
+
+
 def test_logmel_columns_are_librosas(encoder):
     clip = noise(40_000)[0]
     clip /= np.sqrt(np.mean(clip**2))

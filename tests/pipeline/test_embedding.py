@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from audio_pipeline.clip import decode, to_wav
+from audio_pipeline.clip import decode, read, to_flac, to_wav
 from audio_pipeline.datasets import discover
 from audio_pipeline.embedding import embed_clip, embed_windows
 from audio_pipeline.embedding_job import EmbeddingCache, embed_recordings
 from audio_pipeline.encoder import DEFAULT_ENCODER, Encoder
+from audio_pipeline.reembedding import Recordings
 from audio_pipeline.windows import Window, split
 from tests.pipeline.recordings import fan, write_dataset
 
@@ -29,7 +31,7 @@ def test_a_window_alone_and_in_any_batch_has_the_same_vector(encoder: Encoder) -
     windows = split(fan(1, seconds=38))
     alone = np.concatenate([embed_windows(encoder, [window]) for window in windows])
     for batch in (1, 3, 64):
-        np.testing.assert_allclose(embed_windows(encoder, windows, batch), alone, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(embed_windows(encoder, windows, batch * 160_000), alone, atol=1e-5, rtol=0)
 
 
 def test_windows_of_mixed_lengths_keep_their_order(encoder: Encoder) -> None:
@@ -80,6 +82,26 @@ def test_the_cache_gives_back_what_was_put_and_shrugs_at_damage(encoder: Encoder
     for damaged in (b"", whole[:100], whole[:2000] + b"\x00" + whole[2001:], b"text"):
         path.write_bytes(damaged)
         assert cache.get(embedded.sha256) is None
+
+
+def test_another_encoder_hears_the_file_itself_and_the_stored_clip_where_that_is_gone(tmp_path: Path) -> None:
+    quiet = (fan(5) / 1000).astype(np.float32)  # a few steps of the store's 16 bits
+    soundfile.write(tmp_path / "quiet.wav", quiet, 16_000, subtype="FLOAT")
+    clip = read(tmp_path / "quiet.wav")
+    store = tmp_path / "clips" / clip.sha256[:2]
+    store.mkdir(parents=True)
+    (store / f"{clip.sha256}.flac").write_bytes(to_flac(clip.samples))
+    recordings = Recordings(tmp_path / "clips")
+    whole = recordings.read(clip.sha256, str(tmp_path / "quiet.wav"))
+    assert whole is not None
+    np.testing.assert_array_equal(whole.samples, clip.samples)
+    (tmp_path / "quiet.wav").write_bytes(b"something else")
+    stored = recordings.read(clip.sha256, str(tmp_path / "quiet.wav"))
+    assert stored is not None
+    assert stored.sha256 == clip.sha256
+    np.testing.assert_allclose(stored.samples, clip.samples, atol=2**-15)
+    (store / f"{clip.sha256}.flac").unlink()
+    assert recordings.read(clip.sha256, str(tmp_path / "quiet.wav")) is None
 
 
 def test_rows_follow_the_recordings_and_know_where_they_came_from(encoder: Encoder, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,17 @@ def test_evaluation_judges_clips_as_the_scorer_does(artifacts: Path, reference: 
     assert result.overall.recall == 1.0
     by_hand = {scorer.judge(reference.vectors[[row]], "fan/id_00").score for row in range(len(reference))}
     assert set(clips.scores.tolist()) == by_hand
+
+
+def test_clips_of_several_thresholds_have_none_for_all(tmp_path: Path, reference: Reference) -> None:
+    ModelStore(tmp_path).set_current(publish(tmp_path, reference, rate=0.3))
+    scorer = Scorer.load(tmp_path)
+    _, clips = evaluate_clips(scorer, reference)
+    assert clips.threshold == scorer.judge(reference.vectors[:1], "fan/id_00").threshold
+    hashes = reference.clips.copy()
+    hashes[1] = hashes[0]  # one clip of two windows among those of one
+    _, clips = evaluate_clips(scorer, replace(reference, clips=hashes))
+    assert clips.threshold is None
 
 
 def test_nothing_serves_before_the_first_model(tmp_path: Path) -> None:

@@ -107,6 +107,15 @@ def test_an_interrupted_run_is_finished_by_running_it_again_and_no_other_request
     assert digests(tmp_path / "made") == digests(tmp_path / "whole")
 
 
+def test_only_the_faults_that_are_asked_for_are_made(tmp_path: Path) -> None:
+    recipe = SynthRecipe(("fan",), normals=0, anomalies=3, seconds=1.0, faults=("rattle", "imbalance"))
+    with write_dataset(tmp_path / "made", recipe).open(newline="") as table:
+        assert [row["fault"] for row in csv.DictReader(table)] == ["rattle", "imbalance", "rattle"]
+    recipe = SynthRecipe(("fan",), normals=0, anomalies=3, seconds=1.0, faults=("rattle",), severities=(0.2, 0.9))
+    with write_dataset(tmp_path / "one", recipe).open(newline="") as table:
+        assert [row["severity"] for row in csv.DictReader(table)] == ["0.2", "0.9", "0.2"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -118,6 +127,7 @@ def test_an_interrupted_run_is_finished_by_running_it_again_and_no_other_request
         ({"seconds": 0.01}, "0.01 s"),
         ({"normals": 0, "anomalies": 0}, "Nothing to make"),
         ({"seed": -1}, "-1"),
+        ({"faults": ("toothache",)}, "A fan cannot have 'toothache'.*rattle"),
     ],
 )
 def test_recipes_that_cannot_be_made_are_refused(wrong: dict[str, object], said: str) -> None:
