@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from serve.database.predictions import find
 from serve.database.tables import Prediction
-from serve.problems import Refused
+from serve.http.problems import Refused
 from serve.service import Service
 
 
@@ -38,15 +38,16 @@ def get_session(service: ServiceDep) -> Iterator[Session]:
 SessionDep = Annotated[Session, Depends(get_session)]
 
 
-def get_prediction(prediction_id: uuid.UUID, session: SessionDep) -> Prediction:
-    """Find the prediction that the path names.
+def get_prediction(prediction_id: uuid.UUID, service: ServiceDep) -> Prediction:
+    """Find the prediction that the path names; no connection is held while its clip waits for a thread.
 
     Raises
     ------
     Refused
         404: there is none.
     """
-    found = find(session, prediction_id)
+    with service.database.read() as session:
+        found = find(session, prediction_id)
     if found is None:
         raise Refused(404, "unknown_prediction", f"There is no prediction {prediction_id}: see GET /predictions.")
     return found

@@ -8,13 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audio_pipeline.clip import ClipLimits
-from serve.clips import ClipStore
+from serve.answers.confirmed import ConfirmedFaults
+from serve.answers.production import ProductionWriter
+from serve.asking.delivery import Deliverer
+from serve.asking.links import Links
+from serve.asking.playbook import Playbook
+from serve.asking.questions import Asker
+from serve.asking.tokens import Tokens
 from serve.database.connection import Database
-from serve.engine import Engine
-from serve.metrics import Metrics
-from serve.models import ServedModel
+from serve.http.draining import Draining
+from serve.http.upload import HeldBytes
+from serve.models.current import ServedModel
+from serve.models.promotion import Promotion
+from serve.models.reference_files import ReferenceFiles
+from serve.observability.metrics import Metrics
+from serve.observability.monitoring import MonitoringCollector
+from serve.prediction.clips import ClipStore
+from serve.prediction.engine import Engine
+from serve.prediction.explanation import Explanations
+from serve.prediction.retention import Retention
+from serve.retraining.dispatcher import Retraining
 from serve.settings import Settings
-from serve.upload import HeldBytes
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,11 @@ class Service:
     ----------
     settings, limits
         As started; what a clip may be.
-    metrics, database, clips, engine, model, held
+    metrics, database, clips, retention, engine, model, held, draining
+    explaining
+        An engine of its own for explanations: they wait for each other, and predictions must not wait behind them.
+    asker, confirmed, production, deliverer, tokens, links, playbook
+    reference, promotion, retraining, explanations, monitoring
         The parts, each explained by its own class.
     """
 
@@ -34,6 +52,21 @@ class Service:
     metrics: Metrics
     database: Database
     clips: ClipStore
+    retention: Retention
     engine: Engine
+    explaining: Engine
     model: ServedModel
     held: HeldBytes
+    draining: Draining
+    asker: Asker
+    confirmed: ConfirmedFaults
+    production: ProductionWriter
+    deliverer: Deliverer
+    tokens: Tokens
+    links: Links
+    playbook: Playbook
+    reference: ReferenceFiles
+    promotion: Promotion
+    retraining: Retraining
+    explanations: Explanations
+    monitoring: MonitoringCollector

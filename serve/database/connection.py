@@ -75,6 +75,7 @@ class Database:
         # On SQLite, a transaction that reads first and writes later fails at once when another one wrote in between;
         # one that says so at its beginning waits its turn.
         self._writer = self.engine.execution_options(will_write=True)
+        self._durable_writer = self.engine.execution_options(will_write=True, durable=True)
         # SQLite lets one transaction write at a time, and those that wait sleep and look again: a lock wakes them.
         self._turn: AbstractContextManager[object] = threading.Lock() if embedded else nullcontext()
 
@@ -85,9 +86,16 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Open a session that is committed at the end, or rolled back by an exception."""
-        with self._turn, Session(self._writer, expire_on_commit=False) as session, session.begin():
+    def write(self, *, durable: bool = False) -> Iterator[Session]:
+        """Open a session that is committed at the end, or rolled back by an exception.
+
+        Parameters
+        ----------
+        durable
+            The commit also survives a power cut: on SQLite it waits for the disk, as PostgreSQL's always does.
+        """
+        writer = self._durable_writer if durable else self._writer
+        with self._turn, Session(writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     def migrate(self) -> None:
@@ -144,5 +152,8 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    will_write = connection.get_execution_options().get("will_write", False)
+    options = connection.get_execution_options()
+    will_write = options.get("will_write", False)
+    if will_write:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if options.get('durable') else 'NORMAL'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if will_write else "BEGIN")

@@ -9,17 +9,21 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import insert, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, selectinload
 
-from serve.database.tables import Prediction, PredictionWindow, StoredClip
+from serve.database.questions import OPEN
+from serve.database.retrain_tables import ReferenceWindow
+from serve.database.tables import Answer, Prediction, PredictionWindow, Question, StoredClip
 
 Row = Mapping[str, Any]
+# What a prediction's answer tells of people's part in it.
+_LOOP = (joinedload(Prediction.answer), joinedload(Prediction.question))
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,49 @@ class PredictionFilter:
         The verdict.
     since, until
         Moments, half-open: since <= created < until.
+    answered
+        Whether anybody said anything about it.
+    answer
+        What was said.
+    text
+        Part of the file's name or of the machine's, in whatever case.
+    model_version
+        What judged.
     """
 
     machine: str | None = None
     anomaly: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+    answered: bool | None = None
+    answer: str | None = None
+    text: str | None = None
+    model_version: str | None = None
+
+
+Sort = Literal["created", "score", "p_value"]
+SortValue = datetime | float
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the history is sorted.
+
+    Attributes
+    ----------
+    by
+        The column; equal ones are sorted by id.
+    descending
+        The highest, or newest, first.
+    """
+
+    by: Sort = "created"
+    descending: bool = True
+
+    def value(self, row: Prediction) -> SortValue:
+        """Return what `row` is sorted by."""
+        value: SortValue = getattr(row, self.by)
+        return value
 
 
 def record(session: Session, clip: Row, prediction: Row, windows: Sequence[Row]) -> None:
@@ -63,14 +104,18 @@ def record(session: Session, clip: Row, prediction: Row, windows: Sequence[Row])
 def find(session: Session, prediction_id: uuid.UUID) -> Prediction | None:
     """Find one prediction, its windows with it (their vectors are read when they are asked for)."""
     return session.scalar(
-        select(Prediction).where(Prediction.id == prediction_id).options(selectinload(Prediction.windows))
+        select(Prediction).where(Prediction.id == prediction_id).options(selectinload(Prediction.windows), *_LOOP)
     )
 
 
 def page(
-    session: Session, wanted: PredictionFilter, after: tuple[datetime, uuid.UUID] | None, limit: int
+    session: Session,
+    wanted: PredictionFilter,
+    order: Order,
+    after: tuple[SortValue, uuid.UUID] | None,
+    limit: int,
 ) -> Sequence[Prediction]:
-    """Read a page of the history, newest first.
+    """Read a page of the history.
 
     Parameters
     ----------
@@ -78,12 +123,19 @@ def page(
         For reading.
     wanted
         The filter.
+    order
+        How it is sorted.
     after
-        Moment and id of the last prediction of the page before; None: the first page.
+        What the last prediction of the page before is sorted by, and its id; None: the first page.
     limit
         Most rows.
     """
-    query = select(Prediction).order_by(Prediction.created.desc(), Prediction.id.desc()).limit(limit)
+    column: InstrumentedAttribute[Any] = getattr(Prediction, order.by)
+    query = select(Prediction).options(*_LOOP).limit(limit)
+    if order.descending:
+        query = query.order_by(column.desc(), Prediction.id.desc())
+    else:
+        query = query.order_by(column, Prediction.id)
     if wanted.machine is not None:
         query = query.where(Prediction.machine == wanted.machine)
     if wanted.anomaly is not None:
@@ -92,8 +144,22 @@ def page(
         query = query.where(Prediction.created >= wanted.since)
     if wanted.until is not None:
         query = query.where(Prediction.created < wanted.until)
+    if wanted.answer is not None:
+        query = query.where(Prediction.answer.has(Answer.answer == wanted.answer))
+    if wanted.answered is not None:
+        query = query.where(Prediction.answer.has() if wanted.answered else ~Prediction.answer.has())
+    if wanted.text:
+        query = query.where(
+            or_(
+                Prediction.filename.icontains(wanted.text, autoescape=True),
+                Prediction.machine.icontains(wanted.text, autoescape=True),
+            )
+        )
+    if wanted.model_version is not None:
+        query = query.where(Prediction.model_version == wanted.model_version)
     if after is not None:
-        query = query.where(tuple_(Prediction.created, Prediction.id) < after)
+        place = tuple_(column, Prediction.id)
+        query = query.where(place < after if order.descending else place > after)
     return session.scalars(query).all()
 
 
@@ -104,7 +170,7 @@ def vectors(session: Session, prediction_id: uuid.UUID) -> NDArray[np.float32]:
         .where(PredictionWindow.prediction_id == prediction_id)
         .order_by(PredictionWindow.position)
     ).all()
-    return np.array([from_bytes(row) for row in rows], np.float32)
+    return stacked(rows)
 
 
 def to_bytes(vector: NDArray[np.float32]) -> bytes:
@@ -112,6 +178,23 @@ def to_bytes(vector: NDArray[np.float32]) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
+def stacked(stored: Sequence[bytes]) -> NDArray[np.float32]:
+    """Unpack stored vectors of one encoder: float32[R, n], float32[0, 0] without any."""
+    return np.stack([from_bytes(vector) for vector in stored]) if stored else np.zeros((0, 0), np.float32)
+
+
 def from_bytes(stored: bytes) -> NDArray[np.float32]:
     """Unpack a stored vector."""
     return np.frombuffer(stored, "<f4").astype(np.float32, copy=False)
+
+
+def clips_needed(session: Session, clips: Sequence[str]) -> set[str]:
+    """Return which of these clips have to be kept: answered, asked about, or reference."""
+    judged = select(Prediction.clip_sha256).where(Prediction.clip_sha256.in_(clips))
+    waiting = Question.state.in_(("queued", *OPEN))
+    ways = (
+        judged.join(Answer, Answer.prediction_id == Prediction.id),
+        judged.join(Question, Question.prediction_id == Prediction.id).where(waiting),
+        select(ReferenceWindow.clip_sha256).where(ReferenceWindow.clip_sha256.in_(clips)),
+    )
+    return {clip for way in ways for clip in session.scalars(way)}

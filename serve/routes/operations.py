@@ -7,8 +7,8 @@ from sqlalchemy import text
 from starlette.responses import Response
 
 from serve.deps import ServiceDep
-from serve.problems import Problem
-from serve.schemas import Health
+from serve.http.problems import Problem, Refused
+from serve.prediction.schemas import Health
 
 router = APIRouter(tags=["operations"])
 
@@ -22,6 +22,8 @@ async def live() -> Health:
 @router.get("/health/ready", responses={503: {"model": Problem}})
 def ready(service: ServiceDep) -> Health:
     """Tell that a clip sent now would be judged and stored: one is scored for real, and the database is asked."""
+    if service.draining.begun:
+        raise Refused(503, "draining", "The service was told to stop, and ends soon: send to another.")
     scorer = service.model.check()
     with service.database.read() as session:
         session.execute(text("SELECT 1"))
@@ -30,7 +32,7 @@ def ready(service: ServiceDep) -> Health:
         model_version=scorer.model,
         encoder=scorer.encoder_name,
         encoder_stand_in=scorer.stand_in,
-        warning=service.model.problem,
+        warning=" ".join(filter(None, (service.model.problem, service.production.problem))) or None,
     )
 
 

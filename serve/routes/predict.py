@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from audio_pipeline.errors import ClipError, Overloaded
 from serve.deps import ServiceDep
-from serve.prediction import predict
-from serve.problems import Problem
-from serve.schemas import PredictionAnswer
-from serve.upload import PredictRequest, read_upload
+from serve.http.problems import Problem
+from serve.http.upload import PredictRequest, read_upload
+from serve.prediction.predict import predict
+from serve.prediction.schemas import PredictionAnswer
 
 router = APIRouter(tags=["predict"])
 

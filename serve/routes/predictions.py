@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-import uuid
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Header, Query
@@ -15,13 +12,15 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from audio_pipeline.clip import to_wav
-from serve.database.predictions import PredictionFilter, page
+from serve.database.answers import AnswerWord
+from serve.database.predictions import Order, PredictionFilter, Sort, page
 from serve.database.tables import Prediction
 from serve.deps import PredictionDep, ServiceDep, SessionDep
-from serve.problems import Problem, Refused
-from serve.schemas import PredictionAnswer, PredictionPage, answer_of, summary_of
+from serve.http.cursors import read_cursor, read_moment, read_number, utc, write_cursor
+from serve.http.problems import Problem, Refused
+from serve.prediction.schemas import PredictionAnswer, PredictionPage, answer_of, summary_of
+from serve.prediction.spectrogram import draw
 from serve.service import Service
-from serve.spectrogram import draw
 
 router = APIRouter(prefix="/predictions", tags=["predictions"], responses={404: {"model": Problem}})
 
@@ -36,16 +35,26 @@ def list_predictions(
     anomaly: bool | None = None,
     since: Annotated[datetime | None, Query(description="ISO 8601; UTC unless it says otherwise.")] = None,
     until: Annotated[datetime | None, Query(description="The moment itself is not included.")] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    answered: Annotated[bool | None, Query(description="Whether anybody said anything about it.")] = None,
+    answer: AnswerWord | None = None,
+    q: Annotated[str | None, Query(max_length=200, description="Part of the file's or the machine's name.")] = None,
+    model_version: str | None = None,
+    sort: Sort = "created",
+    order: Literal["asc", "desc"] = "desc",
+    cursor: Annotated[
+        str | None, Query(description="`next_cursor` of the page before, with the same `sort` and `order`.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> PredictionPage:
-    """Read the history, newest first."""
-    wanted = PredictionFilter(machine, anomaly, _utc(since), _utc(until))
-    rows = page(session, wanted, _parse_cursor(cursor) if cursor else None, limit + 1)
-    more = len(rows) > limit
+    """Read the history, newest first unless it is asked for otherwise."""
+    wanted = PredictionFilter(machine, anomaly, utc(since), utc(until), answered, answer, q, model_version)
+    sorting = Order(sort, order == "desc")
+    after = read_cursor(cursor, read_moment) if sort == "created" else read_cursor(cursor, read_number)
+    rows = page(session, wanted, sorting, after, limit + 1)
+    last = rows[limit - 1] if len(rows) > limit else None
     return PredictionPage(
         predictions=[summary_of(row) for row in rows[:limit]],
-        next_cursor=_cursor(rows[limit - 1]) if more else None,
+        next_cursor=write_cursor(sorting.value(last), last.id) if last else None,
     )
 
 
@@ -67,15 +76,31 @@ async def read_audio(
 @router.get(
     "/{prediction_id}/spectrogram.png", response_class=Response, responses={200: {"content": {"image/png": {}}}}
 )
-async def read_spectrogram(prediction: PredictionDep, service: ServiceDep) -> Response:
+async def read_spectrogram(
+    prediction: PredictionDep,
+    service: ServiceDep,
+    explained: Annotated[bool, Query(description="Also frame the suspicious seconds and frequencies.")] = False,
+) -> Response:
     """See the clip: its log-mel spectrogram, the deciding window marked."""
     window = prediction.windows[prediction.deciding_window]
     verdict = "anomaly" if prediction.anomaly else "normal"
     title = f"{prediction.machine or 'unknown machine'} · {verdict} · score {prediction.score:.3g}"
-    png = await service.engine.run(
-        lambda: draw(_samples(prediction, service), title, (window.start_s, window.end_s)),
-    )
-    return Response(png, media_type="image/png", headers=_KEEP)
+
+    def picture() -> bytes:
+        samples, deciding = _samples(prediction, service), (window.start_s, window.end_s)
+        if not explained:
+            return draw(samples, title, deciding)
+        reasons = service.explanations.of(prediction)
+        return draw(
+            samples,
+            title,
+            deciding,
+            [(stretch.start_s, stretch.end_s) for stretch in reasons.seconds],
+            [(band.low_hz, band.high_hz) for band in reasons.bands],
+        )
+
+    engine = service.explaining if explained else service.engine
+    return Response(await engine.run(picture), media_type="image/png", headers=_KEEP)
 
 
 def _samples(prediction: Prediction, service: Service) -> NDArray[np.float32]:
@@ -100,19 +125,3 @@ def _ranged(data: bytes, wanted: str | None, media_type: str) -> Response:
         raise Refused(416, "range_not_satisfiable", detail, {"Content-Range": f"bytes */{len(data)}"})
     headers["Content-Range"] = f"bytes {start}-{end}/{len(data)}"
     return Response(data[start : end + 1], 206, headers, media_type)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-def _cursor(row: Prediction) -> str:
-    return base64.urlsafe_b64encode(f"{row.created.isoformat()} {row.id.hex}".encode()).decode()
-
-
-def _parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        created, _, name = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-        return datetime.fromisoformat(created).astimezone(UTC), uuid.UUID(name)
-    except (binascii.Error, ValueError, OverflowError) as error:
-        raise Refused(422, "invalid_cursor", "The cursor is none that this service gave: start without one.") from error

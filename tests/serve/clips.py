@@ -7,6 +7,7 @@ import io
 import numpy as np
 import soundfile
 
+NOWHERE = "http://127.0.0.1:9"  # nothing listens there: no test finds somebody's n8n
 KEY = "a key of the tests, long enough"
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from audio_pipeline.artifacts import ModelStore
 from serve.settings import Settings
 from tests.serve import postgres
-from tests.serve.clips import KEY, clip
+from tests.serve.clips import KEY, NOWHERE, clip
 from tests.serve.server import serving
 from wheeltapper.commands.embed import embed
 from wheeltapper.commands.train import train
@@ -87,7 +87,14 @@ def settings(tmp_path: Path, artifacts: Path) -> Callable[..., Settings]:
     """Settings of a service on loopback with SQLite, and whatever a test wants otherwise."""
 
     def make(**different: object) -> Settings:
-        values = {"data_dir": tmp_path / "data", "artifacts_dir": artifacts, "api_key": KEY, "workers": 2}
+        values = {
+            "data_dir": tmp_path / "data",
+            "artifacts_dir": artifacts,
+            "api_key": KEY,
+            "workers": 2,
+            "n8n_url": NOWHERE,
+            "audit_share": 0,  # no question that nobody asked, now and then
+        }
         return Settings(_env_file=None, **{**values, **different})  # type: ignore[arg-type]
 
     return make

@@ -16,6 +16,7 @@ import uvicorn
 
 from serve.app import create_app
 from serve.settings import Settings
+from tests.serve.clips import NOWHERE
 
 
 @contextmanager
@@ -55,6 +56,8 @@ def process(port: int, folder: Path, artifacts: Path, **environment: str) -> Ite
             "WHEELTAPPER_PORT": str(port),
             "WHEELTAPPER_DATA": str(folder / "data"),
             "WHEELTAPPER_ARTIFACTS": str(artifacts),
+            "WHEELTAPPER_N8N_URL": NOWHERE,
+            "WHEELTAPPER_AUDIT_SHARE": "0",  # no question that nobody asked, now and then
             **environment,
         },
     )

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 from starlette.requests import HTTPConnection
 
+from audio_pipeline.addresses import is_loopback
 from audio_pipeline.errors import SettingsError
-from serve.access import Access
-from serve.problems import Refused
-from serve.settings import Settings, is_loopback, load_settings
+from serve.http.access import Access
+from serve.http.problems import Refused
+from serve.settings import Settings, load_settings
 
 KEY = "k" * 32
 

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from pathlib import Path
 
 import pytest
 
 from audio_pipeline.errors import Overloaded
-from serve.engine import Engine, _cgroup_quota, available_processors
+from serve.prediction.engine import Engine
 
 
 def test_a_full_queue_refuses_at_once_and_takes_work_again_when_it_has_room() -> None:
@@ -71,25 +70,3 @@ def test_closing_finishes_what_was_taken_on_and_refuses_more() -> None:
         await closing
 
     asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("files", "processors"),
-    [
-        ({"pod/box/cpu.max": "150000 100000"}, 1.5),
-        ({"pod/box/cpu.max": "max 100000"}, float("inf")),
-        ({"pod/box/cpu.max": "max 100000", "pod/cpu.max": "50000 100000"}, 0.5),
-        ({}, float("inf")),
-    ],
-)
-def test_the_containers_quota_is_read_where_it_is_set(tmp_path: Path, files: dict[str, str], processors: float) -> None:
-    (tmp_path / "pod/box").mkdir(parents=True)
-    for name, content in files.items():
-        (tmp_path / name).write_text(content)
-    own = tmp_path / "cgroup"
-    own.write_text("3:cpuset:/elsewhere\n0::/pod/box\n")
-    assert _cgroup_quota(tmp_path, own) == processors
-
-
-def test_there_is_at_least_one_processor() -> None:
-    assert available_processors() >= 1

@@ -16,7 +16,7 @@ from audio_pipeline.clip import decode
 from audio_pipeline.scoring import Scorer
 from serve.settings import Settings
 from tests.broken_files import make_broken_files
-from tests.serve.clips import KEY, clip, hum
+from tests.serve.clips import KEY, NOWHERE, clip, hum
 from tests.serve.server import serving
 
 BrokenFiles = dict[str, tuple[bytes, str]]
@@ -26,7 +26,12 @@ BrokenFiles = dict[str, tuple[bytes, str]]
 def client(trained: tuple[Path, tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """One service for all tests of this module: none of them minds what the others sent."""
     settings = Settings(
-        _env_file=None, data_dir=tmp_path_factory.mktemp("data"), artifacts_dir=trained[0], api_key=KEY, workers=2
+        _env_file=None,
+        data_dir=tmp_path_factory.mktemp("data"),
+        artifacts_dir=trained[0],
+        api_key=KEY,
+        workers=2,
+        n8n_url=NOWHERE,
     )  # type: ignore[call-arg]
     with serving(settings) as running:
         yield running

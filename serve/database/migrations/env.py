@@ -9,6 +9,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+from serve.database import retrain_tables  # noqa: F401 - its tables belong to the schema
 from serve.database.tables import Base
 
 

@@ -1,0 +1,1 @@
+"""What people said: `prod_data.csv`, the faults confirmed since the last training, an answer's receipt."""

@@ -1,0 +1,1 @@
+"""What is told of the service: Prometheus, the overview, the results of monitoring."""

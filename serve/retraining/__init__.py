@@ -1,0 +1,1 @@
+"""Retraining: when it is due, what it learns from, whether the result is better, and the process it runs in."""
