@@ -1,0 +1,1 @@
+"""The pages: thin, each puts together what other modules say and draw."""
