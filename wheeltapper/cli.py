@@ -33,10 +33,23 @@ COMMANDS = {
     "train": Command("wheeltapper.commands.train", "train", "Reference set in, ONNX model out."),
     "evaluate": Command("wheeltapper.commands.evaluate", "evaluate", "How well the model tells anomaly from normal."),
     "predict": Command("wheeltapper.commands.predict", "predict", "Score clips and explain each verdict."),
+    "check-site": Command("wheeltapper.commands.check_site", "check_site", "Will it work in my hall? A page."),
     "models": Command("wheeltapper.commands.models", "app", "List, show, promote and roll back model versions."),
+    "retrain": Command("wheeltapper.commands.retrain", "retrain", "Learn from people's answers; serve it if better."),
+    "threshold": Command("wheeltapper.commands.threshold", "threshold", "How many false alarms there may be."),
+    "rebuild": Command("wheeltapper.commands.rebuild", "rebuild", "Write prod_data.csv anew from the database."),
+    "prepare": Command("wheeltapper.commands.prepare", "prepare", "A first model to serve, where there is none."),
     "serve": Command("wheeltapper.commands.serve", "app", "Start the HTTP service."),
+    "portal": Command("wheeltapper.commands.portal", "app", "Start the web portal."),
+    "n8n": Command("wheeltapper.commands.automation", "n8n", "Install and start n8n, which asks people by e-mail."),
+    "mail": Command("wheeltapper.commands.automation", "mail", "Start a local mail inbox with a page."),
+    "llm": Command("wheeltapper.commands.automation", "llm", "Start the small local language model."),
+    "monitor": Command("wheeltapper.commands.monitor", "app", "Look at quality and drift; Evidently's dashboard."),
+    "lesson": Command("wheeltapper.commands.lesson", "lesson", "What can go wrong, staged with real parts."),
     "synth": Command("wheeltapper.commands.synth", "app", "Make synthetic machine sounds with chosen faults."),
     "export-encoder": Command("wheeltapper.commands.encoder", "export_encoder", "A wav2vec2 checkpoint to ONNX."),
+    "reembed": Command("wheeltapper.commands.reembed", "reembed", "Let another encoder take over, references first."),
+    "finetune": Command("wheeltapper.commands.finetune", "finetune", "Fit the encoder to the plant's own machines."),
     "pretrain": Command("wheeltapper.commands.encoder", "pretrain", "Train an encoder on unlabelled sound."),
 }
 
@@ -100,6 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WheeltapperError as error:
         typer.echo(f"wheeltapper: {error.message}", err=True)
         return 2 if isinstance(error, UserError) else 3
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"wheeltapper: {error.filename} cannot be read or written ({error.strerror}).", err=True)
+        return 3
     return 0
 
 

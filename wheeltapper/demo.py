@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
 import textwrap
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ import typer
 
 from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.errors import WheeltapperError
+from audio_pipeline.processors import available_processors
 from audio_pipeline.reference import CLIPS, MANIFEST
 from wheeltapper.explanation import explain
 from wheeltapper.parts import open_local
@@ -52,7 +52,7 @@ def prepare(data: Path, artifacts: Path) -> None:
         return
     if not (data / MANIFEST).exists():
         typer.echo("No model yet. Listening to the demo recordings of healthy machines (data/demo/reference) ...")
-        embed([shown(REFERENCE)], out=data, artifacts=artifacts, workers=os.cpu_count() or 1)
+        embed([shown(REFERENCE)], out=data, artifacts=artifacts, workers=available_processors())
     typer.echo("Training a first model from them (no broken machine is needed for that) ...")
     train(data=data, artifacts=artifacts)
 

@@ -6,6 +6,7 @@ service's settings, which are in `serve.settings`.
 
 from __future__ import annotations
 
+import getpass
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines in
 
 DATA = Path("data")
 ARTIFACTS = Path("artifacts")
+
+
+def user() -> str:
+    """Return who runs the command, for the ledger."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return "command line"
 
 
 def print_json(content: Any) -> None:  # noqa: ANN401 - whatever JSON can say

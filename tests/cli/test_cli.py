@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +17,13 @@ from tests.pipeline.recordings import RATE, fan
 from tests.pipeline.trained import publish
 
 
-def test_help_is_instant_and_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from wheeltapper.cli import main; main(['--help'])\n"
         "assert not {'torch', 'onnxruntime', 'sklearn', 'librosa', 'numpy'} & set(sys.modules)"
     )
-    started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 2, "0.25 s on an idle machine"
     for command in ("embed", "train", "evaluate", "predict", "models", "serve", "synth"):
         assert command in done.stdout
 
@@ -36,6 +33,14 @@ def test_each_command_explains_itself(command: str) -> None:
     answer = wheeltapper(command, "--help")
     assert answer.code == 0, answer.err
     assert command in answer.out
+
+
+def test_the_service_carries_nothing_that_only_training_needs() -> None:
+    code = (
+        "import sys, serve.app; "
+        "assert not {'torch', 'transformers', 'sklearn', 'pandas', 'scipy.stats', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_another_model_serves_when_promoted_and_until_rolled_back(copied: Plant) -> None:
@@ -123,7 +128,7 @@ def test_a_tampered_model_is_refused_in_one_line(copied: Plant, healthy: Path, n
         (("embed", "nowhere"), "nowhere"),
         (("embed", ".", "--encoder", "mine"), "mine"),
         (("models", "promote", "model-000"), "model-000"),
-        (("models", "rollback"), "promote"),
+        (("models", "rollback"), "wheeltapper train"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_no_traceback(
@@ -132,4 +137,23 @@ def test_what_cannot_be_done_is_one_line_and_no_traceback(
     answer = wheeltapper(*words, WHEELTAPPER_DATA=tmp_path / "d", WHEELTAPPER_ARTIFACTS=tmp_path / "a")
     assert answer.code in (2, 3)
     assert sentence in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -> None:
+    folders = {"WHEELTAPPER_DATA": tmp_path / "d", "WHEELTAPPER_ARTIFACTS": tmp_path / "a"}
+    for words in (("serve", "--port", "0"), ("models", "list")):
+        answer = wheeltapper(*words, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", **folders)
+        assert answer.code == 3
+        assert "The database does not answer" in answer.err
+        assert "Traceback" not in answer.err
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    clips = Path("data/demo/reference").resolve()
+    answer = wheeltapper("embed", clips, "--out", tmp_path / "file" / "data", "--workers", 1)
+    assert answer.code == 3
+    assert str(tmp_path / "file") in answer.err
+    assert "cannot be read or written (Not a directory)" in answer.err
     assert "Traceback" not in answer.err

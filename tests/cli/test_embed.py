@@ -36,6 +36,12 @@ def test_the_reference_is_the_same_bytes_for_any_number_of_workers(embedded: Pla
     assert len(set(tables)) == 1
 
 
+def interruptible() -> None:
+    """Make a process hear Ctrl-C, which background jobs do not, and be slower than the one who presses it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.nice(19)
+
+
 def start_embedding(plant: Plant, out: Path) -> subprocess.Popen[str]:
     """Start the job in a process; return when the first clips are in its cache."""
     process = subprocess.Popen(
@@ -44,6 +50,7 @@ def start_embedding(plant: Plant, out: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "WHEELTAPPER_ARTIFACTS": str(plant.artifacts)},
+        preexec_fn=interruptible,
     )
     until = time.monotonic() + 60
     while time.monotonic() < until and len(list(out.rglob("*.npz"))) < 3:

@@ -27,6 +27,17 @@ def test_the_first_model_serves_and_later_ones_when_promoted(untrained: Plant) -
     assert untrained.run("models", "rollback", "--json").json["current"] == first.json["version"]
 
 
+def test_the_first_model_can_be_traced_to_the_rows_it_was_trained_on(untrained: Plant) -> None:
+    version = untrained.run("train", "--json").json["version"]
+    told = untrained.run("models", "show", version)
+    assert told.code == 0, told.err
+    with (untrained.data / "ref_data.csv").open() as table:
+        rows = sum(1 for _ in table) - 1
+    counted = told.json["lineage"]["reference"]["rows"]
+    assert sum(counted.values()) == rows
+    assert counted["trained_normal"] > 0
+
+
 def test_training_prints_figures_and_the_rate_that_can_be_had(untrained: Plant) -> None:
     answer = untrained.run("train", "--false-alarm-rate", 0.001)
     assert answer.code == 0, answer.err

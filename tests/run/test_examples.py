@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("audio_pipeline", "serve", "wheeltapper")
+PACKAGES = ("audio_pipeline", "serve", "wheeltapper", "portal")
 NEEDS_TRAIN = ("audio_pipeline.torch_encoders", "audio_pipeline.pretraining", "audio_pipeline.export")
 # Alembic's scripts run when they are imported, and only Alembic may do that.
 MODULES = sorted(

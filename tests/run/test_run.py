@@ -18,7 +18,7 @@ import pytest
 from audio_pipeline.encoder import DEFAULT_ENCODER, read_manifest
 from audio_pipeline.errors import SettingsError
 from serve.settings import Settings
-from wheeltapper.run import address_of, choose, ensure_key, parts_of, refuse_taken_port
+from wheeltapper.run import SECRETS, address_of, choose, ensure_secrets, parts_of, refuse_taken_port
 
 WHEELTAPPER = str(Path(sys.executable).with_name("wheeltapper"))
 
@@ -31,11 +31,14 @@ def free_port() -> int:
 
 def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     env_file = tmp_path / ".env"
-    ensure_key(env_file, {})
+    ensure_secrets(env_file, {})
     content = env_file.read_text()
-    assert re.fullmatch(r"WHEELTAPPER_API_KEY=[\w-]{40,}\n", content)
+    assert re.fullmatch(
+        r"WHEELTAPPER_API_KEY=[\w-]{40,}\nWHEELTAPPER_WEBHOOK_TOKEN=[\w-]{40,}\nWHEELTAPPER_N8N_PASSWORD=[\w-]{40,}\n",
+        content,
+    )
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
-    ensure_key(env_file, {})
+    ensure_secrets(env_file, {})
     assert env_file.read_text() == content
 
 
@@ -43,15 +46,16 @@ def test_other_lines_of_env_are_kept_when_the_key_is_added(tmp_path: Path) -> No
     env_file = tmp_path / ".env"
     env_file.write_text("LLM_MODEL=llama\nWHEELTAPPER_API_KEY=")
     env_file.chmod(0o644)
-    ensure_key(env_file, {})
+    ensure_secrets(env_file, {})
     lines = env_file.read_text().splitlines()
     assert lines[0] == "LLM_MODEL=llama"
-    assert len(lines[-1]) > len("WHEELTAPPER_API_KEY=") + 40
+    assert [line.split("=")[0] for line in lines[-len(SECRETS) :]] == list(SECRETS)
+    assert all(len(line.split("=")[1]) > 40 for line in lines[-len(SECRETS) :])
     assert stat.S_IMODE(env_file.stat().st_mode) == 0o600
 
 
 def test_a_key_in_the_environment_needs_no_file(tmp_path: Path) -> None:
-    ensure_key(tmp_path / ".env", {"WHEELTAPPER_API_KEY": "k" * 32})
+    ensure_secrets(tmp_path / ".env", dict.fromkeys(SECRETS, "k" * 32))
     assert not (tmp_path / ".env").exists()
 
 
@@ -61,6 +65,15 @@ def test_parts_are_chosen_by_name_and_an_unknown_one_is_refused_with_the_list() 
     assert list(choose("serve,serve", parts)) == ["serve"]
     with pytest.raises(SettingsError, match=r"no part called grafana.*serve"):
         choose("serve grafana", parts)
+
+
+def test_every_part_says_what_to_try_next() -> None:
+    parts = parts_of(Settings())
+    # The service shows a first prediction instead.
+    assert [name for name, part in parts.items() if not part.hint.startswith("Try this")] in (
+        ["serve"],
+        ["serve", "llm"],
+    )
 
 
 def test_a_taken_port_is_told_with_a_way_out() -> None:
@@ -75,6 +88,7 @@ def test_a_taken_port_is_told_with_a_way_out() -> None:
 
 def test_listening_everywhere_is_reached_over_loopback() -> None:
     assert address_of(Settings(host="0.0.0.0", api_key="k" * 32, port=8090)) == "http://127.0.0.1:8090"
+    assert address_of(Settings(host="::1", port=8090)) == "http://[::1]:8090"
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -5,7 +5,6 @@ Here: options, progress bar, report. Not here: the job itself (`audio_pipeline.e
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from audio_pipeline.artifacts import find_encoder
 from audio_pipeline.datasets import discover
 from audio_pipeline.embedding_job import EmbeddingCache, JobResult, embed_recordings
 from audio_pipeline.encoder import Encoder
+from audio_pipeline.processors import available_processors
 from audio_pipeline.reference import DATA as TABLE
 from audio_pipeline.reference import write_reference
 from wheeltapper.options import ARTIFACTS, DATA, ArtifactsFolder, AsJson, print_json
@@ -65,7 +65,7 @@ def embed(
 
         try:
             result = embed_recordings(
-                recordings, loaded, cache, workers=workers or os.cpu_count() or 1, on_clip=on_clip
+                recordings, loaded, cache, workers=workers or available_processors(), on_clip=on_clip
             )
         except KeyboardInterrupt:
             progress.stop()

@@ -6,6 +6,7 @@ Here: options, progress, and a clear word when torch is not installed. Not here:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from audio_pipeline.encoder import MANIFEST_FILE
 from audio_pipeline.errors import SettingsError
 from wheeltapper.options import ARTIFACTS, ArtifactsFolder, AsJson, print_json
 
@@ -38,8 +40,13 @@ def export_encoder(
         raise SettingsError(
             f"{name!r} cannot be an encoder's name: use letters, digits, '-' and '_' ('default' is the shipped one)."
         )
-    module = CheckpointEncoder(checkpoint, layer)
     folder = artifacts / "encoders" / name
+    if (folder / MANIFEST_FILE).exists():
+        raise SettingsError(
+            f"There is an encoder {name!r} in {folder.parent} already, and models may have been trained with it: "
+            "choose another name."
+        )
+    module = CheckpointEncoder(checkpoint, layer)
     manifest = export(
         module,
         folder,
@@ -64,15 +71,23 @@ def pretrain(
     pack: Annotated[
         Path | None, typer.Option(help="First pack the listed recordings of this data folder into --corpus.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Length of the whole training.")] = 3000,
+    steps: Annotated[
+        int, typer.Option(min=0, help="Of the transformer's training; 0: only the trained columns' directions.")
+    ] = 0,
     minutes: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that make batches.")] = 1,
+    takes: Annotated[
+        Path | None, typer.Option(help="Keep rendered machines here (3 GB), for further workers and runs.")
+    ] = None,
+    keep_every: Annotated[
+        int | None, typer.Option(min=1, help="Keep the averaged weights after so many steps each, to choose from.")
+    ] = None,
     export: Annotated[
         Path | None, typer.Option(help="At the end of the schedule, export the encoder to this folder.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
 ) -> None:
-    """Train the compact wav2vec2 encoder for machine sound, from nothing or from its last checkpoint."""
+    """Train our encoder for machine sound, from nothing or from its last checkpoint."""
     _needs_torch()
     from audio_pipeline.pretraining import corpus as recordings
     from audio_pipeline.pretraining.curves import draw_curves
@@ -86,10 +101,8 @@ def pretrain(
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("pretraining", total=steps)
 
-        def report(step: int, contrast: float, retained: float) -> None:
-            progress.update(
-                task, completed=step, description=f"pretraining: contrast {contrast:.3f}, retained {retained:.3f}"
-            )
+        def report(step: int, losses: Mapping[str, float]) -> None:
+            progress.update(task, completed=step, description=f"pretraining: contrast {losses['contrast']:.3f}")
 
         done = train(
             corpus,
@@ -98,10 +111,13 @@ def pretrain(
             recipe=Recipe(),
             minutes=minutes,
             workers=workers,
+            keep_every=keep_every,
+            kept_takes=takes,
             report=report,
         )
-    draw_curves(out / LOG, out / "curves.png")
-    typer.echo(f"{done} of {steps} steps done; checkpoint, log and curves in {out}.")
+    if done:
+        draw_curves(out / LOG, out / "curves.png")
+    typer.echo(f"Directions found, {done} of {steps} steps done; checkpoint and log in {out}.")
     if done < steps:
         typer.echo("Run the same command again to go on.")
     elif export is not None:

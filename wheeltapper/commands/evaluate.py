@@ -6,7 +6,6 @@ Here: where clips come from, the table, the files. Not here: the figures (`audio
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from audio_pipeline.errors import ReferenceDataError
 from audio_pipeline.evaluation import Evaluation, evaluate_clips
 from audio_pipeline.metrics import Metrics
 from audio_pipeline.plots import histogram_png, roc_png
+from audio_pipeline.processors import available_processors
 from audio_pipeline.reference import Reference, read_reference
 from audio_pipeline.scoring import Scorer
 from wheeltapper.options import ARTIFACTS, DATA, ArtifactsFolder, AsJson, DataFolder, print_json
@@ -108,7 +108,7 @@ def _embedded(folder: Path, data: Path, scorer: Scorer, workers: int | None) -> 
     recordings = discover(folder)
     cache = EmbeddingCache(data / "cache", scorer.encoder.manifest.sha256)
     with errors.status(f"embedding {len(recordings)} clips"):
-        result = embed_recordings(recordings, scorer.encoder, cache, workers=workers or os.cpu_count() or 1)
+        result = embed_recordings(recordings, scorer.encoder, cache, workers=workers or available_processors())
     for skipped in result.skipped:
         errors.print(f"skipped {skipped.path}: {skipped.reason}", style="red", markup=False, soft_wrap=True)
     return result.reference

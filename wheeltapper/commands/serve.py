@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,9 @@ import typer
 import uvicorn
 
 from serve.app import create_app
+from serve.http.draining import DrainingServer
 from serve.settings import load_settings
+from wheeltapper.database import answering
 
 app = typer.Typer(add_completion=False)
 
@@ -40,20 +43,28 @@ def serve(
 
     Every option has its environment variable, which it overrides: WHEELTAPPER_HOST, WHEELTAPPER_PORT,
     WHEELTAPPER_WORKERS, WHEELTAPPER_DATA, WHEELTAPPER_ARTIFACTS; more in serve/settings.py.
-    SIGTERM and Ctrl-C finish what was taken on.
+    SIGTERM and Ctrl-C finish what was taken on, after WHEELTAPPER_DRAIN_S seconds.
     """
     settings = load_settings(host=host, port=port, workers=workers, data_dir=data, artifacts_dir=artifacts)
     _reuse_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    uvicorn.run(
-        create_app(settings),
+    served = create_app(settings)
+    with answering():  # the service does it too when it starts, but uvicorn shows what it meets there as a traceback
+        served.state.service.database.migrate()
+    config = uvicorn.Config(
+        served,
         host=settings.host,
         port=settings.port,
         access_log=False,  # /metrics counts, and every prediction has its own line
         log_config=None,
         timeout_graceful_shutdown=_FINISH_S,
     )
+    server = DrainingServer(config, served.state.service.draining, settings.drain_s)
+    with suppress(KeyboardInterrupt):  # uvicorn raises again what it was stopped by
+        server.run()
+    if not server.started:
+        raise typer.Exit(3)  # uvicorn has said why
 
 
 def _reuse_memory() -> None:

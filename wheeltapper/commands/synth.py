@@ -35,6 +35,9 @@ def synth(
     seconds: Annotated[float, typer.Option(help="Length of each recording, 0.25 to 600.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
     partial: Annotated[bool, typer.Option("--partial", help="Faults for 10 to 40 % of a recording only.")] = False,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Which faults, repeated: taken in turn. Default: all that the machine has.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make recordings of synthetic machines, healthy and faulty, in factory noise.
@@ -53,6 +56,7 @@ def synth(
         snr_db=snr,
         seed=seed,
         partial=partial,
+        faults=tuple(fault or ()),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json) as progress:

@@ -21,7 +21,7 @@ from audio_pipeline.evaluation import evaluate_clips
 from audio_pipeline.reference import Reference, read_reference
 from audio_pipeline.scoring import Scorer
 from wheeltapper.commands.evaluate import metrics_table
-from wheeltapper.options import ARTIFACTS, DATA, ArtifactsFolder, AsJson, DataFolder, print_json
+from wheeltapper.options import ARTIFACTS, DATA, ArtifactsFolder, AsJson, DataFolder, print_json, user
 
 
 def train(
@@ -50,8 +50,9 @@ def train(
     )
     version = folder.name
     serves = promote or current is None
-    if serves:
-        store.set_current(version)
+    _write_down(
+        version, reference, data, artifacts, ("--promote" if promote else "The first model.") if serves else None
+    )
     manifest = read_model_manifest(folder)
     if as_json:
         print_json({"version": version, "serves": serves, **manifest.to_json()})
@@ -74,6 +75,19 @@ def train(
         if serves
         else f"{current.model if current else ''} still serves: `wheeltapper models promote {version}` switches."
     )
+
+
+def _write_down(version: str, reference: Reference, data: Path, artifacts: Path, promote: str | None) -> None:
+    """Keep in the database which rows the version was trained on; let it serve, if there is a reason to."""
+    # Late: the database is the service's; importing it takes longer than a wrong argument needs to be told.
+    from serve.database import references
+    from serve.models.promotion import Promotion
+    from wheeltapper.database import opened
+
+    with opened(data, artifacts) as (settings, database):
+        references.record(database, reference)
+        if promote is not None:
+            Promotion(database, settings).promote(version, by=user(), reason=promote)
 
 
 def _held_out_figures(artifacts: Path, version: str, reference: Reference) -> None:
