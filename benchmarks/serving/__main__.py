@@ -26,9 +26,9 @@ import numpy as np
 import onnxruntime
 
 from audio_pipeline.clip import decode
+from audio_pipeline.processors import available_processors
 from audio_pipeline.scoring import Scorer
 from benchmarks.serving.load import Load, document, flac_clips, form, mixed_clips, recordings, send, server
-from serve.engine import available_processors
 from wheeltapper.demo import prepare
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -1,0 +1,1 @@
+"""How well the detector tells faulty machines from healthy ones, from normals alone and with every confirmed fault."""

@@ -1,0 +1,1 @@
+"""How well explanations name what is known."""

@@ -1,0 +1,1 @@
+"""The whole loop on real clips: predictions, answers, a retrain, a hot swap under load."""

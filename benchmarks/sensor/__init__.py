@@ -1,0 +1,1 @@
+"""What the sensor check says about real recordings and made defects."""
