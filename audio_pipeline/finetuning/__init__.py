@@ -8,7 +8,7 @@ Here: the order, and the rule. Not here: reading weights back (`weights`), episo
 (`audio_pipeline.comparison`), what happens to the reference afterwards (`serve.models.reembedding`).
 """
 
-from audio_pipeline.finetuning.finetune import Finetuned, finetune
+from audio_pipeline.finetuning.finetune import Confirmed, Finetuned, finetune
 from audio_pipeline.finetuning.tuning import Tuning
 
-__all__ = ["Finetuned", "Tuning", "finetune"]
+__all__ = ["Confirmed", "Finetuned", "Tuning", "finetune"]

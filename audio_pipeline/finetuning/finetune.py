@@ -18,7 +18,7 @@ from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.training import fit
 from audio_pipeline.embedding import embed_windows
 from audio_pipeline.encoder import Encoder
-from audio_pipeline.errors import ReferenceDataError
+from audio_pipeline.errors import ReferenceDataError, TrainingError
 from audio_pipeline.finetuning.tuning import MIN_CLIPS, Samples, Tuning, tune
 from audio_pipeline.finetuning.weights import load
 from audio_pipeline.reembedding import Recordings
@@ -26,7 +26,7 @@ from audio_pipeline.reference import Reference
 from audio_pipeline.scoring import Scorer
 from audio_pipeline.site_check.trials import INDIVIDUALS, TRIALS, change, mixed
 from audio_pipeline.torch_encoders.export import export_encoder
-from audio_pipeline.torch_encoders.machine_encoder import FRAME_HOP_S
+from audio_pipeline.torch_encoders.machine_encoder import FRAME_HOP_S, TRAINED
 from audio_pipeline.windows import WINDOW_S, split
 
 NAME = "tuned"
@@ -37,6 +37,8 @@ _PARITY_SECONDS = (0.25, 1.0, WINDOW_S)  # the same network was checked at more 
 _MOST_HELD_OUT = 200  # healthy clips with a fault mixed in
 
 Report = Callable[[str, int, int], None]
+Confirmed = Sequence[tuple[str, str, str, Samples]]
+"""Faults that people confirmed: (clip's sha256, recording group, machine, samples float32[n])."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,8 @@ def finetune(
     artifacts: Path,
     recordings: Recordings,
     *,
-    confirmed: Sequence[tuple[str, str, str, Samples]] = (),
+    taught: Confirmed = (),
+    confirmed: Confirmed = (),
     tuning: Tuning | None = None,
     report: Report = lambda _what, _done, _of: None,
 ) -> Finetuned:
@@ -87,8 +90,10 @@ def finetune(
         Where that encoder is, and where the new one goes.
     recordings
         The reference's clips to hear.
+    taught
+        Faults beside the reference's own that the two detectors learn from.
     confirmed
-        Further held-out faults that people confirmed: (clip's sha256, recording group, machine, samples).
+        Further faults, held out, that judge them.
     tuning
         How long and how fast; None: as measured best.
     report
@@ -107,7 +112,8 @@ def finetune(
     SettingsError
         The encoder is no network that can be fine-tuned.
     TrainingError
-        Too few healthy clips of every machine.
+        Too few healthy clips of every machine; or the columns that fine-tuning changes are read only where faults are
+        confirmed, and none is.
     ReferenceDataError
         The recordings are gone.
     """
@@ -115,13 +121,19 @@ def finetune(
     folder = find_encoder(artifacts, reference.encoder_sha256)
     module = load(folder)
     known, held_out = _heard(reference, recordings, report)
+    known += _faults(taught)
+    if not Encoder.load(folder).manifest.groups[TRAINED].scored and not any(clip.target for clip in known):
+        raise TrainingError(
+            "Fine-tuning changes columns that detectors read only once faults are confirmed, and there is no fault to "
+            "learn from yet: confirm some, or embed faulty recordings with the reference."
+        )
     sounds: dict[str, list[Samples]] = {}
     for clip in known:
         if not clip.target:
             sounds.setdefault(clip.machine, []).append(clip.samples[: round(_MOST_SECONDS * SAMPLE_RATE)])
     fitted = [len(clips) for clips in sounds.values() if len(clips) >= MIN_CLIPS]
     tune(module, sounds, tuning, lambda step, _loss: report("training", step, tuning.steps))
-    held_out += [_Held(sha256, group, machine, True, samples) for sha256, group, machine, samples in confirmed]
+    held_out += _faults(confirmed)
     to_judge = [*held_out, *_with_faults([clip for clip in held_out if not clip.target], tuning.seed)]
     place = artifacts / "encoders" / f".{NAME}.{secrets.token_hex(4)}.tmp"
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -186,6 +198,10 @@ def _heard(reference: Reference, recordings: Recordings, report: Report) -> tupl
             "read from: put them back."
         )
     return known, held_out
+
+
+def _faults(confirmed: Confirmed) -> list[_Held]:
+    return [_Held(sha256, group, machine, True, samples) for sha256, group, machine, samples in confirmed]
 
 
 def _with_faults(healthy: Sequence[_Held], seed: int) -> list[_Held]:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from audio_pipeline.clip import SAMPLE_RATE
 from audio_pipeline.errors import TrainingError
-from audio_pipeline.finetuning.losses import episode_losses
 from audio_pipeline.finetuning.weights import trainable
 from audio_pipeline.pretraining.alterations import altered, crop
+from audio_pipeline.pretraining.losses import episode_losses
 from audio_pipeline.torch_encoders.machine_encoder import TRAINED, MachineEncoder
 
 Samples = NDArray[np.float32]
@@ -149,9 +149,7 @@ def _loss(module: MachineEncoder, drawn: Sequence[Samples], tuning: Tuning) -> T
     audio = torch.from_numpy(np.concatenate(drawn))
     with torch.no_grad():
         coarse, fine = module.spectra(audio)
-    # What the detector scores beside the trained columns: they need not learn it again.
-    plain = {"mean": coarse.mean(1), "peak": module.pool.near_maximum(coarse)}
-    groups = {**plain, TRAINED: module.contrast(*module.corrected(coarse, fine))}
+    groups = {**module.plain(coarse, fine), TRAINED: module.dynamics(coarse)}
     clips = len(drawn[0])
     fault = torch.zeros(len(drawn), clips, dtype=torch.bool)
     fault[:, tuning.reference + tuning.healthy :] = True

@@ -19,7 +19,7 @@ from torch import nn
 from audio_pipeline.encoder import ENCODER_FILE, Encoder
 from audio_pipeline.errors import SettingsError
 from audio_pipeline.torch_encoders.export import PARITY_LIMIT, measure_parity
-from audio_pipeline.torch_encoders.machine_encoder import MachineEncoder, compact_config
+from audio_pipeline.torch_encoders.machine_encoder import MachineEncoder
 
 _SECONDS = (1.0, 3.3)
 Arrays = dict[str, NDArray[np.generic]]
@@ -49,7 +49,7 @@ def load(folder: Path) -> MachineEncoder:
         raise SettingsError(f"{refusal}; this one has {manifest.precision}: fine-tune the one it was made from.")
     graph = onnx.load(folder / ENCODER_FILE).graph
     constants = {constant.name: np.array(numpy_helper.to_array(constant)) for constant in graph.initializer}
-    module = MachineEncoder(compact_config() if any("transformer" in name for name in constants) else None)
+    module = MachineEncoder()
     found = _found(graph, constants, module)
     missing = [name for name in module.state_dict() if name not in found]
     if missing:
@@ -94,12 +94,10 @@ def _is(value: NDArray[np.generic] | None, shape: tuple[int, ...] | None) -> boo
 
 
 def trainable(module: MachineEncoder) -> dict[str, nn.Parameter]:
-    """The upper layers: the last transformer layer, the corrections and the directions of the trained columns.
+    """The upper layers: the last of the transformer, and what makes the trained columns of its states.
 
     What lies below has learned from thousands of machines what sound is; a handful of clips of a few machines would
     only make it forget.
     """
-    upper = ["head."]
-    if module.config is not None:
-        upper += [f"transformer.layers.{len(module.transformer.layers) - 1}.", "correct."]
-    return {name: value for name, value in module.named_parameters() if name.startswith(tuple(upper))}
+    upper = ("head.", f"transformer.layers.{len(module.transformer.layers) - 1}.")
+    return {name: value for name, value in module.named_parameters() if name.startswith(upper)}

@@ -1,1 +1,1 @@
-"""Training an encoder of our own (extra `train`): corpus → scenes → directions and contrast → checkpoint → ONNX."""
+"""Training an encoder of our own (extra `train`): corpus → scenes → contrast and ranking → checkpoint → ONNX."""

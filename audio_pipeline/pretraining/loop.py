@@ -1,9 +1,9 @@
-"""Training, in two parts: the trained columns' directions in closed form, then the transformer by steps.
+"""Training the transformer, by steps over episodes.
 
-The directions (`discriminant`) are those in which synthetic faults lie. The transformer then learns to correct the
-frames before they are pooled, from nothing, with a pull back towards nothing: what it does not know it should leave
-alone. Resumable, seeded, in pieces as long as one likes: a checkpoint holds weights, their running average, optimiser
-and step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint.
+Healthy clips of a machine shall be alike and nothing else (contrast), and the detector that scores the trained columns
+beside the plain ones shall rank faults above healthy clips: what those find already need not be learned again.
+Resumable, seeded, in pieces as long as one likes: a checkpoint holds weights, their running average, optimiser and
+step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -18,27 +18,23 @@ import librosa
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from audio_pipeline.encoder import EncoderManifest
 from audio_pipeline.errors import SettingsError
 from audio_pipeline.pretraining.corpus import load
-from audio_pipeline.pretraining.discriminant import discriminant
-from audio_pipeline.pretraining.losses import contrast
+from audio_pipeline.pretraining.losses import contrast, episode_losses
 from audio_pipeline.pretraining.scenes import KNOTS, Recipe, SceneMaker
 from audio_pipeline.torch_encoders.export import export_encoder
 from audio_pipeline.torch_encoders.logmel import COARSE, FINE, Spectrum
-from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, MachineEncoder, compact_config
+from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, TRAINED, MachineEncoder
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
-LOSSES = ("contrast", "recall", "pull")
+LOSSES = ("contrast", "fused", "alone")
 """Columns of the log, after the step."""
 Batch = tuple[Tensor, Tensor, Tensor]
 """Two spectra float32[episodes * clips, T, bands]; faults bool[episodes, clips]."""
-_FIRST_FITTED = 1_000_000
-"""Number of the first batch that the directions come from: no step of the transformer gets that far."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +43,23 @@ class Schedule:
 
     Attributes
     ----------
-    fitted
-        Batches that the directions come from.
     steps
-        Of the transformer; 0: none is trained, nor exported. The learning rate is held, then falls to zero over the
-        last `decay` of it.
-    recall, pull
-        Weights, beside the contrast, of telling the clip's pooled log-mel from the transformer's states (they must not
-        forget what the columns leave out) and of the corrections' mean square.
+        The learning rate is held, then falls to zero over the last `decay` of them.
+    known
+        Healthy clips of an episode that the others are judged by.
+    fused, alone
+        Weights, beside the contrast, of the detector's ranking of faults: on all groups together, and on the trained
+        columns alone.
     """
 
-    fitted: int = 75
-    steps: int = 1000
+    steps: int = 1200
     rate: float = 1e-3
     warm_up: int = 100
     decay: float = 0.4
     weight_decay: float = 0.01
-    recall: float = 0.1
-    pull: float = 1.0
+    known: int = 10
+    fused: float = 1.0
+    alone: float = 0.3
     average: float = 0.995
     seed: int = 0
 
@@ -74,28 +69,17 @@ class Schedule:
         return max(0.0, min(1.0, (step + 1) / self.warm_up, remaining))
 
 
-class Learner(nn.Module):
-    """The encoder, and what it needs in training only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        config = compact_config()
-        self.encoder = MachineEncoder(config)
-        self.encoder.head.requires_grad_(False)
-        self.recall = nn.Linear(config.hidden_size, COARSE.bands + FINE.bands)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The losses of one batch, by the names of `LOSSES`."""
-        coarse, fine, fault = batch
-        states = self.encoder.states(coarse, fine)
-        quick, slow = self.encoder.corrections(states, coarse.shape[1])
-        columns = self.encoder.contrast(coarse + quick, fine + slow)
-        pooled = torch.cat([coarse.mean(1), fine.mean(1)], dim=1) - coarse.mean(dim=(1, 2))[:, None]
-        return {
-            "contrast": contrast(columns.reshape(*fault.shape, -1), fault),
-            "recall": functional.mse_loss(self.recall(states.mean(1)), pooled),
-            "pull": (quick**2).mean() + (slow**2).mean(),
-        }
+def losses(encoder: MachineEncoder, batch: Batch, known: int) -> dict[str, Tensor]:
+    """The losses of one batch, by the names of `LOSSES`."""
+    coarse, fine, fault = batch
+    groups = {**encoder.plain(coarse, fine), TRAINED: encoder.dynamics(coarse)}
+    columns = {name: rows.reshape(*fault.shape, -1) for name, rows in groups.items()}
+    ranked = episode_losses(columns, [known] * len(fault), fault)
+    return {
+        "contrast": contrast(columns[TRAINED], fault),
+        "fused": ranked["fused"].float(),
+        "alone": ranked[TRAINED].float(),
+    }
 
 
 class Batches(Dataset[Batch]):
@@ -103,7 +87,7 @@ class Batches(Dataset[Batch]):
 
     def __init__(self, maker: SceneMaker, recipe: Recipe, first: int, last: int) -> None:
         self._maker, self._recipe = maker, recipe
-        self._spectra = MachineEncoder(None)
+        self._spectra = MachineEncoder()
         self._first, self._last = first, last
 
     def __len__(self) -> int:
@@ -134,25 +118,6 @@ def _curve(spectrum: Spectrum, colour_db: Tensor) -> Tensor:
     return added[:, None]
 
 
-def fit_head(encoder: MachineEncoder, batches: Batches) -> None:
-    """Point the trained columns at what synthetic faults change in the statistics of frames that nothing corrects."""
-    mean = torch.zeros(encoder.head.in_features, dtype=torch.float64)
-
-    def sites() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for number in range(len(batches)):
-            coarse, fine, fault = batches[number]
-            with torch.no_grad():
-                rows = encoder.statistics(coarse, fine).double()
-            mean.add_(rows.mean(0) / len(batches))
-            for clips, ill in zip(torch.split(rows, fault.shape[1]), fault, strict=True):
-                yield clips.numpy(), ill.numpy()
-
-    directions = torch.from_numpy(discriminant(sites(), COLUMNS))
-    with torch.no_grad():
-        encoder.head.weight.copy_(directions)
-        encoder.head.bias.copy_(-directions @ mean)
-
-
 def pretrain(
     packed: Path,
     out: Path,
@@ -167,8 +132,6 @@ def pretrain(
     report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> int:
     """Train, or go on training, until the schedule ends or the minutes are over.
-
-    The directions are found first, in one go; their checkpoint is of step 0.
 
     Parameters
     ----------
@@ -205,15 +168,11 @@ def pretrain(
     corpus = load(packed)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
-    learner = Learner()
+    encoder = MachineEncoder().to(device)
     maker = SceneMaker(corpus, recipe, schedule.seed, kept_takes)
-    if not (out / CHECKPOINT).exists():
-        fit_head(learner.encoder, Batches(maker, recipe, _FIRST_FITTED, _FIRST_FITTED + schedule.fitted))
-    learner.to(device)
-    average = {name: value.clone() for name, value in learner.state_dict().items()}
-    learning = [weights for weights in learner.parameters() if weights.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=schedule.rate, weight_decay=schedule.weight_decay)
-    step = _resume(out / CHECKPOINT, learner, average, optimiser, schedule, recipe, device)
+    average = {name: value.clone() for name, value in encoder.state_dict().items()}
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    step = _resume(out / CHECKPOINT, encoder, average, optimiser, schedule, recipe, device)
     _forget_after(out / LOG, step)
     deadline = time.monotonic() + minutes * 60 if minutes else float("inf")
     saved = time.monotonic()
@@ -223,24 +182,24 @@ def pretrain(
             for batch in _batches(maker, recipe, schedule, step, workers):
                 if time.monotonic() > deadline:
                     break
-                losses = _learn(learner, average, optimiser, schedule, step, batch, device)
+                found = _learn(encoder, average, optimiser, schedule, step, batch, device)
                 step += 1
-                rows.writerow([step, *(f"{losses[name]:.5f}" for name in LOSSES)])
+                rows.writerow([step, *(f"{found[name]:.5f}" for name in LOSSES)])
                 if report:
-                    report(step, losses)
+                    report(step, found)
                 if keep_every and step % keep_every == 0:
                     torch.save({"average": average, "step": step}, out / f"average-{step:06d}.pt")
                 if time.monotonic() - saved > checkpoint_s:
                     log.flush()
-                    _save(out / CHECKPOINT, step, learner, average, optimiser, schedule, recipe)
+                    _save(out / CHECKPOINT, step, encoder, average, optimiser, schedule, recipe)
                     saved = time.monotonic()
         finally:  # Ctrl-C as well: nothing learned is lost
-            _save(out / CHECKPOINT, step, learner, average, optimiser, schedule, recipe)
+            _save(out / CHECKPOINT, step, encoder, average, optimiser, schedule, recipe)
     return step
 
 
 def _learn(
-    learner: Learner,
+    encoder: MachineEncoder,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
@@ -252,17 +211,17 @@ def _learn(
     for group in optimiser.param_groups:
         group["lr"] = schedule.rate * schedule.factor(step)
     coarse, fine, fault = (part.to(device, non_blocking=True) for part in batch)
-    losses = learner.losses((coarse, fine, fault))
-    whole = losses["contrast"] + schedule.recall * losses["recall"] + schedule.pull * losses["pull"]
+    found = losses(encoder, (coarse, fine, fault), schedule.known)
+    whole = found["contrast"] + schedule.fused * found["fused"] + schedule.alone * found["alone"]
     optimiser.zero_grad(set_to_none=True)
     whole.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+    nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
     optimiser.step()
     with torch.no_grad():
         keep = min(schedule.average, (2 + step) / (11 + step))
-        for name, value in learner.state_dict().items():
+        for name, value in encoder.state_dict().items():
             average[name].lerp_(value, 1 - keep)
-    return {name: loss.item() for name, loss in losses.items()}
+    return {name: loss.item() for name, loss in found.items()}
 
 
 def _batches(maker: SceneMaker, recipe: Recipe, schedule: Schedule, first: int, workers: int) -> Iterator[Batch]:
@@ -277,30 +236,25 @@ def _batches(maker: SceneMaker, recipe: Recipe, schedule: Schedule, first: int, 
 
 
 def trained_encoder(checkpoint: Path) -> tuple[MachineEncoder, int]:
-    """The running average of the weights, as an encoder, and its steps; after none it has no transformer."""
+    """The running average of the weights, as an encoder, and its steps."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    weights = {name.removeprefix("encoder."): value for name, value in state["average"].items() if "recall" not in name}
-    encoder = MachineEncoder(compact_config() if state["step"] else None)
-    wanted = encoder.state_dict().keys()
-    encoder.load_state_dict({name: value for name, value in weights.items() if name in wanted})
+    encoder = MachineEncoder()
+    encoder.load_state_dict(state["average"])
     return encoder, int(state["step"])
 
 
 def export_trained(checkpoint: Path, folder: Path) -> EncoderManifest:
     """Export a training's encoder to ONNX."""
     encoder, steps = trained_encoder(checkpoint)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    schedule, recipe = Schedule(**state["schedule"]), state["recipe"]
-    how = f"of frames that a wav2vec2 corrects, trained {steps} steps" if steps else "no transformer"
+    seed = torch.load(checkpoint, map_location="cpu", weights_only=True)["schedule"]["seed"]
     return export_encoder(
         encoder,
         folder,
         name=folder.name,
         frame_hop_s=FRAME_HOP_S,
-        description=f"Log-mel statistics, and {COLUMNS} directions in which faults of other machines lie ({how}).",
+        description=f"Log-mel statistics, and {COLUMNS} columns of a wav2vec2 trained {steps} steps on machine sound.",
         source={
-            "made_by": f"wheeltapper pretrain --steps {steps} --seed {schedule.seed}",
-            "machines_heard": schedule.fitted * recipe["episodes"],
+            "made_by": f"wheeltapper pretrain --steps {steps} --seed {seed}",
             "recordings": "audio_pipeline/pretraining/recordings.txt",
         },
     )
@@ -309,7 +263,7 @@ def export_trained(checkpoint: Path, folder: Path) -> EncoderManifest:
 def _save(
     path: Path,
     step: int,
-    learner: Learner,
+    encoder: MachineEncoder,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
@@ -319,7 +273,7 @@ def _save(
     torch.save(
         {
             "step": step,
-            "weights": learner.state_dict(),
+            "weights": encoder.state_dict(),
             "average": average,
             "optimiser": optimiser.state_dict(),
             "schedule": asdict(schedule),
@@ -332,7 +286,7 @@ def _save(
 
 def _resume(
     path: Path,
-    learner: Learner,
+    encoder: MachineEncoder,
     average: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
@@ -347,7 +301,7 @@ def _resume(
             f"{path} was begun with another seed ({state['schedule']['seed']}) or recipe: the two would be mixed. "
             "Give the same ones, or another folder."
         )
-    learner.load_state_dict(state["weights"])
+    encoder.load_state_dict(state["weights"])
     average.update({name: value.to(device) for name, value in state["average"].items()})
     optimiser.load_state_dict(state["optimiser"])
     return int(state["step"])

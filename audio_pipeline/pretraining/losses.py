@@ -1,10 +1,119 @@
-"""What the transformer is trained for, as pure functions of tensors."""
+"""What encoders are trained for, as pure functions of tensors: machines told apart, faults above healthy clips.
+
+The scores are those of `audio_pipeline.detector.backends` for one machine alone with few known clips, differentiable,
+and its nearest neighbour's.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+_FLOOR = 0.15  # of a spread, as the detector's
+_SAME = 0.01  # squared distance per column that counts as none, as the detector's
+
+
+def log_scores(reference: Tensor, tested: Tensor) -> Tensor:
+    """Log distances of tested clips from a machine's known healthy ones.
+
+    Parameters
+    ----------
+    reference
+        float[n, d] with n >= 4.
+    tested
+        float[m, d].
+
+    Returns
+    -------
+    Tensor
+        float64[3, m]: shrunk Mahalanobis (Ledoit-Wolf), nearest neighbour, nearest neighbour over local density.
+        Columns are standardised by the reference. The inverse covariance is applied through an n x n system (Woodbury),
+        so that the cost does not grow with d².
+    """
+    reference, tested = reference.double(), tested.double()
+    count, width = reference.shape
+    centre, deviation = reference.mean(0), reference.std(0, correction=0)
+    scale = torch.maximum(deviation, 1e-3 * deviation.detach().median() + 1e-9)
+    known, new = (reference - centre) / scale, (tested - centre) / scale
+    gram = known @ known.T
+    mean_variance = gram.diagonal().sum() / (count * width)
+    shrinkage = _ledoit_wolf(gram, width)
+    ridge = shrinkage * mean_variance
+    cross = new @ known.T
+    system = gram + torch.eye(count, dtype=gram.dtype, device=gram.device) * (count * ridge / (1 - shrinkage))
+    explained = (cross * torch.linalg.solve(system, cross.T).T).sum(1)
+    from_centre = ((new**2).sum(1) - explained) / ridge
+    squares = gram.diagonal()
+    distances = ((new**2).sum(1)[:, None] + squares[None] - 2 * cross).clamp(min=0)
+    between = (squares[:, None] + squares[None] - 2 * gram).clamp(min=0) + _SAME * width
+    between = between + torch.diag(torch.full((count,), torch.inf, dtype=gram.dtype, device=gram.device))
+    density = 0.5 * torch.log(between.sort(1).values[:, : min(5, count - 2)].sqrt().mean(1) ** 2)
+    nearest = distances.argmin(1)
+    neighbour = 0.5 * torch.log(distances.gather(1, nearest[:, None])[:, 0] + _SAME * width)
+    return torch.stack([torch.log(from_centre + _SAME * width), neighbour, neighbour - density[nearest]])
+
+
+def _ledoit_wolf(gram: Tensor, width: int) -> Tensor:
+    """The shrinkage of Ledoit and Wolf (2004) from the Gram matrix of centred rows, kept off 0 and 1."""
+    count = len(gram)
+    trace = gram.diagonal().sum() / count
+    squared = (gram**2).sum() / count**2
+    spread = squared - trace**2 / width
+    noise = ((gram.diagonal() ** 2).sum() / count - squared) / count
+    return (noise / spread.clamp(min=1e-9)).clamp(0.02, 0.98)
+
+
+def standard_scores(logs: Sequence[Tensor], fault: Sequence[Tensor]) -> list[Tensor]:
+    """Log scores of several episodes in one group of columns → float64[m] each, about 0 for what is healthy.
+
+    Each backend is normalised by its own scores of the tested healthy clips, then the backends are averaged. A handful
+    of clips gives a poor spread: it is drawn towards that of all episodes, as the detector draws it to the site's.
+    """
+    healthy = [scores[:, ~ill] for scores, ill in zip(logs, fault, strict=True)]
+    usual = torch.stack([scores.var(1, correction=0) for scores in healthy]).mean(0)
+    scored = []
+    for scores, own in zip(logs, healthy, strict=True):
+        spread = ((own.var(1, correction=0) + usual) / 2 + 1e-6).sqrt() + _FLOOR
+        scored.append(((scores - own.mean(1, keepdim=True)) / spread[:, None]).mean(0))
+    return scored
+
+
+def ranking(scores: Tensor, fault: Tensor) -> Tensor:
+    """How far faults are from standing above healthy clips: softplus over all pairs, a smooth 1 - AUC."""
+    behind = scores[~fault][:, None] - scores[fault][None]
+    return functional.softplus(behind).mean()
+
+
+def episode_losses(groups: Mapping[str, Tensor], reference: Sequence[int], fault: Tensor) -> dict[str, Tensor]:
+    """Ranking losses of a batch of episodes.
+
+    Parameters
+    ----------
+    groups
+        Columns by group, float32[episodes, clips, d].
+    reference
+        How many clips of each episode, the first ones, are known to be healthy.
+    fault
+        bool[episodes, clips].
+
+    Returns
+    -------
+    dict
+        By group, and `fused`: of all groups' scores together (log-sum-exp), so that each learns what the others miss.
+    """
+    tested_fault = [ill[count:] for ill, count in zip(fault, reference, strict=True)]
+    scores = {}
+    for name, columns in groups.items():
+        logs = [log_scores(rows[:count], rows[count:]) for rows, count in zip(columns, reference, strict=True)]
+        scores[name] = standard_scores(logs, tested_fault)
+    scores["fused"] = [torch.logsumexp(torch.stack(parts), 0) for parts in zip(*scores.values(), strict=True)]
+    return {
+        name: torch.stack([ranking(s, ill) for s, ill in zip(of_group, tested_fault, strict=True)]).mean()
+        for name, of_group in scores.items()
+    }
 
 
 def contrast(columns: Tensor, fault: Tensor, temperature: float = 0.1) -> Tensor:

@@ -1,9 +1,10 @@
-"""Our own encoder: log-mel statistics, and a narrow group of columns that was trained, from them and a wav2vec2."""
+"""Our own encoder: log-mel statistics, and what a wav2vec2 transformer was trained to hear in how sound changes."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import Wav2Vec2Config
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Encoder
 
@@ -12,11 +13,12 @@ from audio_pipeline.torch_encoders.logmel import COARSE, FINE, LogMel
 from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
-TRAINED = "trained_contrast"
-"""The group of columns that training makes."""
-SCORED = frozenset({"finemel_mean", "logmel_peak", TRAINED})
-"""What goes on, what strikes, and where faults of hundreds of other machines showed."""
-COLUMNS = 24
+TRAINED = "trained_dynamics"
+"""The group of columns that training makes. Read once faults are confirmed; as a third novelty score it gained on
+faults made in real recordings, and nothing on real ones (benchmarks/synthetic/FINDINGS.md)."""
+SCORED = frozenset({"finemel_mean", "logmel_peak"})
+"""What goes on, and what strikes."""
+COLUMNS = 32
 """Of the trained group. Few: in columns that no fault changes, what varies by chance adds up, and a handful of clips
 cannot tell it from a fault (benchmarks/synthetic/FINDINGS.md)."""
 PLAIN = {
@@ -26,7 +28,7 @@ PLAIN = {
     ("finemel", "mean"): FINE.bands,
 }
 """Width of each group that nothing is learned for."""
-_SLIGHT = 1e-3  # added to how much frames change before the logarithm: silence is no fault
+_PER_STEP = 4  # frames that the transformer sees as one: 128 ms
 
 
 def compact_config() -> Wav2Vec2Config:
@@ -47,96 +49,56 @@ def compact_config() -> Wav2Vec2Config:
 
 
 class MachineEncoder(nn.Module):
-    """Statistics of log-mel frames, and a projection of many of them to the few columns in which faults show.
+    """Statistics of log-mel frames, and what a transformer makes of how the frames change.
 
-    wav2vec2's own front end normalises every band over time (`group`) or every frame over bands (`layer`): the first
-    erases a steady fault, the second a click. Here only the clip's own mean is taken off before the transformer, and
-    since its layers normalise every frame too, it does not replace the frames: it adds to them what it has learned,
-    starting from nothing. It sees two spectra, one fine in time (64 ms windows, up to 8 kHz) and one fine in frequency
-    (256 ms, up to 4 kHz), in steps of 128 ms: four frames of the one beside one of the other.
-
-    The plain statistics are of the frames as they are. The trained columns are a projection of statistics of the
-    corrected frames: of the coarse ones mean, level of the mean power, deviation and how much neighbours differ; of the
-    fine ones mean and deviation.
+    Every band's average level is taken off before the transformer, as wav2vec2's own `group` norm does: how loud a band
+    is on the whole the statistics tell better, and a network that hears it learns that first and little else
+    (benchmarks/synthetic/FINDINGS.md). What is left is the course of time: strokes, beats, gaps, unrest.
 
     Parameters
     ----------
     config
-        Sizes of the transformer (the convolutional front end's settings are not used); None: no transformer, the
-        trained columns are a projection of the frames' own statistics.
+        Sizes of the transformer (the convolutional front end's settings are not used); None: `compact_config`.
     """
 
-    def __init__(self, config: Wav2Vec2Config | None) -> None:
+    def __init__(self, config: Wav2Vec2Config | None = None) -> None:
         super().__init__()
-        self.config = config
+        config = config or compact_config()
         self.coarse = LogMel(COARSE)
         self.fine = LogMel(FINE)
-        self.per_step = FINE.hop // COARSE.hop
-        if config is not None:
-            self.project = nn.Linear(self.per_step * COARSE.bands + FINE.bands, config.hidden_size)
-            self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
-            self.correct = nn.Linear(config.hidden_size, self.per_step * COARSE.bands + FINE.bands)
-            nn.init.zeros_(self.correct.weight)
-            nn.init.zeros_(self.correct.bias)
+        self.project = nn.Linear(_PER_STEP * COARSE.bands, config.hidden_size)
+        self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
         self.pool = StatisticsPool(POOLINGS)
-        self.head = nn.Linear(4 * COARSE.bands + 2 * FINE.bands, COLUMNS)
+        self.head = nn.Linear(2 * config.hidden_size, COLUMNS)
 
     def spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → coarse log-mel [batch, T, bands], fine log-mel [batch, T', bands]."""
         return self.coarse(audio), self.fine(audio)
 
-    def states(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Both spectra → the transformer's states, float32[batch, T', hidden]: 128 ms each."""
-        steps = fine.shape[1]
-        level = coarse.mean(dim=(1, 2), keepdim=True)
-        filler = torch.zeros_like(coarse[:, :1]).expand(-1, self.per_step - 1, -1)
-        whole = torch.cat([coarse - level, filler], dim=1)[:, : steps * self.per_step]
-        seen = torch.cat([whole.reshape(whole.shape[0], steps, -1), fine - level], dim=2)
-        states: Tensor = self.transformer(self.project(seen / 2)).last_hidden_state
-        return states
+    def plain(self, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
+        """Both spectra → the plain groups that detectors score, float32[batch, bands] each."""
+        return {"finemel_mean": fine.mean(1), "logmel_peak": self.pool.near_maximum(coarse)}
 
-    def corrections(self, states: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """What is added to both spectra: float32[batch, frames, bands], float32[batch, T', bands]."""
-        quick, slow = self.correct(states).split([self.per_step * COARSE.bands, FINE.bands], dim=2)
+    def dynamics(self, coarse: Tensor) -> Tensor:
+        """Coarse log-mel float32[batch, T, bands] → the trained columns, float32[batch, COLUMNS]."""
+        changes = (coarse - coarse.mean(1, keepdim=True)) / 2
+        changes = functional.pad(changes, (0, 0, 0, _PER_STEP - 1))
+        steps = changes.shape[1] // _PER_STEP
         # shape[0], not len(): the latter would fix the batch size on export
-        quick = quick.reshape(quick.shape[0], quick.shape[1] * self.per_step, COARSE.bands)[:, :frames]
-        return quick, slow
-
-    def corrected(self, coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
-        """Both spectra with the transformer's corrections."""
-        if self.config is None:
-            return coarse, fine
-        quick, slow = self.corrections(self.states(coarse, fine), coarse.shape[1])
-        return coarse + quick, fine + slow
-
-    def statistics(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """What the trained columns are a projection of: both spectra, corrected or not → float32[batch, 768]."""
-        changes = self.pool.deviation(coarse[:, 1:] - coarse[:, :-1])
-        parts = [
-            coarse.mean(1),
-            torch.log(torch.exp(coarse).mean(1)),
-            self.pool.deviation(coarse),
-            torch.log(changes + _SLIGHT),
-            fine.mean(1),
-            self.pool.deviation(fine),
-        ]
-        return torch.cat(parts, dim=1)
-
-    def contrast(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """Corrected spectra → the trained columns, float32[batch, COLUMNS]."""
-        columns: Tensor = self.head(self.statistics(coarse, fine))
+        packed = changes[:, : steps * _PER_STEP].reshape(changes.shape[0], steps, -1)
+        states = self.transformer(self.project(packed)).last_hidden_state
+        columns: Tensor = self.head(torch.cat([states.mean(1), self.pool.deviation(states)], dim=1))
         return columns
 
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → embedding float32[batch, columns], frames float32[batch, T, 128]."""
         coarse, fine = self.spectra(audio)
-        trained = self.contrast(*self.corrected(coarse, fine))
-        return torch.cat([self.pool(coarse), fine.mean(1), trained], dim=1), coarse
+        return torch.cat([self.pool(coarse), fine.mean(1), self.dynamics(coarse)], dim=1), coarse
 
     def groups(self) -> tuple[dict[str, ColumnGroup], dict[str, ColumnGroup]]:
         """Columns of the embedding and of the frames, in order."""
         statistics = [(source, pooling, width) for (source, pooling), width in PLAIN.items()]
-        learned = ("trained", "contrast", COLUMNS)
+        learned = ("trained", "dynamics", COLUMNS)
         return column_groups([*statistics, learned], SCORED), column_groups([("logmel", "none", COARSE.bands)])
 
 

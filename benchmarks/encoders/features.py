@@ -97,8 +97,8 @@ def int8(name: str, folder: Path) -> Feature:
         return onnx_encoder(name, Path(scratch))
 
 
-def random_directions(name: str) -> Feature:
-    """Our network before it was trained: its narrow group is a random projection (seed 0) of the same statistics."""
+def untrained(name: str) -> Feature:
+    """Our network as it was born (seed 0)."""
     import torch
 
     from audio_pipeline.torch_encoders.export import export_encoder
@@ -107,9 +107,7 @@ def random_directions(name: str) -> Feature:
     with tempfile.TemporaryDirectory() as scratch:
         torch.manual_seed(0)
         folder = Path(scratch) / "encoder"
-        export_encoder(
-            MachineEncoder(None), folder, name="untrained", frame_hop_s=FRAME_HOP_S, description="", source={}
-        )
+        export_encoder(MachineEncoder(), folder, name="untrained", frame_hop_s=FRAME_HOP_S, description="", source={})
         return onnx_encoder(name, folder)
 
 

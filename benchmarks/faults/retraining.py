@@ -151,7 +151,7 @@ class Site:
         self.promotion.note_what_serves()
         self.champion = self.promotion.serving()
         self._answer(_sounds(40, NEW, 2), "normal")
-        self._answer(_sounds(25, NEW, 3, faulty=True), "anomaly")
+        self._answer(_sounds(40, NEW, 3, faulty=True), "anomaly")
 
     def _answer(self, vectors: np.ndarray, word: answers.AnswerWord) -> None:
         encoder, now = _encoder(), datetime.now(UTC)

@@ -27,7 +27,7 @@ from audio_pipeline.detector.manifest import CLASSIFIER_FILE, ModelManifest, Tra
 from audio_pipeline.detector.training import fit
 from audio_pipeline.embedding_job import EmbeddingCache
 from audio_pipeline.encoder import Encoder
-from audio_pipeline.errors import ReferenceDataError, SettingsError, WheeltapperError
+from audio_pipeline.errors import ReferenceDataError, SettingsError, TrainingError, WheeltapperError
 from audio_pipeline.reembedding import Recordings
 from audio_pipeline.reference import MANIFEST, Reference, read_reference, write_reference
 from audio_pipeline.scoring import Scorer
@@ -229,7 +229,7 @@ class Retrain:
     ) -> tuple[Prepared | None, Comparison | None]:
         """Fit the encoder to the plant's machines, embed reference and answers with it; None: it is no better."""
         try:
-            from audio_pipeline.finetuning import Tuning, finetune
+            from audio_pipeline.finetuning import Confirmed, Tuning, finetune
         except ModuleNotFoundError as error:
             raise SettingsError(
                 f"RETRAIN_MODE=finetune needs the Python package '{error.name}' where the service runs: "
@@ -244,32 +244,37 @@ class Retrain:
                 told = text
                 self._report(job, 3, text)
 
-        faults = [use.clip for use in material.uses if use.role == "held_out" and use.clip.target]
-        heard = [(clip, self._clips.read(clip.path)) for clip in faults]
-        result = finetune(
-            reference,
-            self._settings.artifacts_dir,
-            Recordings(self._clips.folder),
-            tuning=Tuning(steps=self._settings.finetune_steps),
-            confirmed=[
+        def faults(role: str) -> Confirmed:
+            clips = [use.clip for use in material.uses if use.role == role and use.clip.target]
+            heard = [(clip, self._clips.read(clip.path)) for clip in clips]
+            return [
                 (clip.clip_sha256, data.group_of(clip, reference), clip.machine, found.samples)
                 for clip, found in heard
                 if found is not None
-            ],
-            report=report,
-        )
-        if result.folder is None:
+            ]
+
+        folder = proof = None
+        try:
+            result = finetune(
+                reference,
+                self._settings.artifacts_dir,
+                Recordings(self._clips.folder),
+                taught=faults("trained"),
+                confirmed=faults("held_out"),
+                tuning=Tuning(steps=self._settings.finetune_steps),
+                report=report,
+            )
+            folder, proof = result.folder, result.comparison
+            why = f"fine-tuned, the encoder was no better. {proof.reason}"
+        except TrainingError as error:  # answers teach the classifier all the same
+            why = f"the encoder could not be fine-tuned. {error}"
+        if folder is None:
             with self._database.write() as session:
-                jobs.note(
-                    session,
-                    job.id,
-                    detail=f"{job.detail} Only the classifier is trained: fine-tuned, the encoder was no better. "
-                    f"{result.comparison.reason}".strip(),
-                )
+                jobs.note(session, job.id, detail=f"{job.detail} Only the classifier is trained: {why}".strip())
             return None, None
         # Of clips whose recording is gone there are no new vectors: they are left out, the others decide.
         work = Reembedding(self._settings, self._database)
-        return work.prepare(Encoder.load(result.folder), drop_missing=True, report=report), result.comparison
+        return work.prepare(Encoder.load(folder), drop_missing=True, report=report), proof
 
     def _compare(
         self, champion: str, version: str, encoder: Encoder, material: data.Material, tuned: Prepared | None = None

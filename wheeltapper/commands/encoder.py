@@ -71,9 +71,7 @@ def pretrain(
     pack: Annotated[
         Path | None, typer.Option(help="First pack the listed recordings of this data folder into --corpus.")
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=0, help="Of the transformer's training; 0: only the trained columns' directions.")
-    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 1200,
     minutes: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that make batches.")] = 1,
     takes: Annotated[
@@ -117,7 +115,7 @@ def pretrain(
         )
     if done:
         draw_curves(out / LOG, out / "curves.png")
-    typer.echo(f"Directions found, {done} of {steps} steps done; checkpoint and log in {out}.")
+    typer.echo(f"{done} of {steps} steps done; checkpoint and log in {out}.")
     if done < steps:
         typer.echo("Run the same command again to go on.")
     elif export is not None:

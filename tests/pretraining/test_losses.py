@@ -1,10 +1,10 @@
-"""What fine-tuning learns by: the detector's own scores, and faults above healthy clips."""
+"""What training and fine-tuning learn by: the detector's own scores, and faults above healthy clips."""
 
 import numpy as np
 import torch
 
 from audio_pipeline.detector.backends import BACKENDS, SAME, GroupModel
-from audio_pipeline.finetuning.losses import episode_losses, log_scores, ranking
+from audio_pipeline.pretraining.losses import episode_losses, log_scores, ranking
 
 
 def test_log_scores_are_the_detectors():
