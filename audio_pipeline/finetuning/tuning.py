@@ -59,7 +59,7 @@ class Tuning:
     healthy: int = 6
     faulty: int = 6
     seconds: float = 4.0
-    hold: float = 1.0
+    hold: float = 0.01
     seed: int = 0
 
 
