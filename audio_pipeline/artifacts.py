@@ -259,7 +259,7 @@ def find_encoder(root: Path, wanted: str) -> Path:
     if is_hash:
         raise BrokenArtifact(
             f"No encoder with sha256 {wanted[:12]}… is in {root / 'encoders'} (there are: {known}): "
-            "put its folder back, or embed and train again with one that is there."
+            "put its folder back, or move to one that is there: wheeltapper reembed."
         )
     raise SettingsError(f"There is no encoder '{wanted}' in {root / 'encoders'} (there are: {known}).")
 
