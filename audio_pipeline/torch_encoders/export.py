@@ -50,7 +50,6 @@ def export_encoder(
     frame_hop_s: float,
     description: str,
     source: Mapping[str, Any],
-    stand_in: bool = False,
     int8: bool = False,
     parity_seconds: Sequence[float] = PARITY_SECONDS,
 ) -> EncoderManifest:
@@ -62,7 +61,7 @@ def export_encoder(
         An `EncoderModule`.
     folder
         Replaced when the export succeeds, untouched when it fails.
-    name, description, source, stand_in
+    name, description, source
         Go into the manifest.
     int8
         Quantise the weights of matrix products dynamically (convolutions stay fp32: quantised ones are slower).
@@ -98,7 +97,6 @@ def export_encoder(
             frame_groups=frame_groups,
             frame_hop_s=frame_hop_s,
             precision="int8" if int8 else "fp32",
-            stand_in=stand_in,
             description=description,
             source=dict(source),
             parity={"max_abs_difference": parity, "limit": PARITY_LIMIT},

@@ -32,7 +32,7 @@ _PER_STEP = 4  # frames that the transformer sees as one: 128 ms
 
 
 def compact_config() -> Wav2Vec2Config:
-    """The transformer: 3 layers of width 128."""
+    """The transformer: 3 layers of width 128; settings of the convolutional front end are not used."""
     return Wav2Vec2Config(
         hidden_size=128,
         num_hidden_layers=3,
@@ -54,16 +54,11 @@ class MachineEncoder(nn.Module):
     Every band's average level is taken off before the transformer, as wav2vec2's own `group` norm does: how loud a band
     is on the whole the statistics tell better, and a network that hears it learns that first and little else
     (benchmarks/synthetic/FINDINGS.md). What is left is the course of time: strokes, beats, gaps, unrest.
-
-    Parameters
-    ----------
-    config
-        Sizes of the transformer (the convolutional front end's settings are not used); None: `compact_config`.
     """
 
-    def __init__(self, config: Wav2Vec2Config | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        config = config or compact_config()
+        config = compact_config()
         self.coarse = LogMel(COARSE)
         self.fine = LogMel(FINE)
         self.project = nn.Linear(_PER_STEP * COARSE.bands, config.hidden_size)
