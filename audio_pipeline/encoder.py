@@ -47,6 +47,8 @@ class ColumnGroup(BaseModel):
     """How it was pooled over time: `mean`, `std`, `peak`; `none` for frames."""
     scored: bool = True
     """Whether detectors score it. A group that tells nothing new makes a detector that takes the highest worse."""
+    absolute: bool = False
+    """Whether training gave distances in it a unit. Others are measured in each machine's own deviations."""
 
     @property
     def columns(self) -> slice:

@@ -1,4 +1,4 @@
-"""Fitting what "normal" is: per machine and group of columns, three backends; the oddest groups decide.
+"""Fitting what "normal" is: per machine and group of columns, how far a row lies; the oddest groups decide.
 
 Here: numpy and scikit-learn, float64, nothing about files or ONNX. Not here: p-values (`calibration`), the graph
 (`graph`).
@@ -9,12 +9,18 @@ healthy machine whatever it measures. Within a group of columns the backends are
 each with its own error. Over groups nearly the highest counts (`fuse`): a fault that shows in the loudest moments is
 not outvoted by averages that are fine, and two groups that find a row odd say more than one. No label is needed to
 weigh anything. Chosen on synthetic plants alone (`benchmarks/detection`, `choose`).
+
+A group whose distances training gave a unit (`ColumnGroup.absolute`) is scored in that unit, not in the machine's own
+deviations. Where a network hears nothing in a machine its rows lie close together, and stay silent; blown up to one
+deviation they would add chance to every score (`benchmarks/synthetic/FINDINGS.md`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +30,10 @@ from audio_pipeline.detector.covariance import Floats, Others, Whitening
 from audio_pipeline.detector.head import Head
 from audio_pipeline.errors import TrainingError
 
-BACKENDS = ("mahalanobis", "borrowed_mahalanobis", "local_density")
 MIN_NORMALS = 4
 """Rows that a model needs: one left out, and three to see any deviation by."""
 FOLDS = 5
 _LEAVE_ONE_OUT_BELOW = 10  # recordings: a fifth of fewer would leave the held-out models much poorer than the final one
-_SPREAD_FLOOR = 0.15  # a backend that hardly varies on normals must not outshout the others over nothing
 _BORROWED_ROWS = 5
 _FEWEST_TO_NORMALISE = 2
 SHARPNESS = 2.0
@@ -38,10 +42,12 @@ _DENSITY_NEIGHBOURS = 5
 _BANK_ROWS = 256  # normals kept a machine and group for the neighbour backends; the graph's size and speed hang on it
 SAME = 0.01
 """Squared distance, per column in deviations, under which two rows count as the same: bounds the log."""
+SAME_UNIT = 0.01
+"""The same of columns that have a unit, in all: a tenth of it is no distance."""
 
 
 @dataclass(frozen=True)
-class GroupModel:
+class GroupModel(ABC):
     """The normals of one machine in one group of columns.
 
     Parameters
@@ -50,27 +56,24 @@ class GroupModel:
         Of the group.
     white
         Which columns, and how they are standardised and whitened.
-    borrowed
-        float64[d, d]: a whitening that is shrunk towards how the columns of the site's other machines hang together;
-        without other machines, equal to the own one.
     bank
-        float64[r, d]: standardised normals that neighbours are looked up in.
-    density
-        float64[r]: each bank row's mean distance to its own neighbours.
+        float64[r, d]: normals that neighbours are looked up in.
     median, spread
-        float64[3]: of each backend's log scores on normals that the scoring model had not seen.
+        float64[backends]: of the raw scores of normals that the scoring model had not seen.
     """
+
+    BACKENDS: ClassVar[tuple[str, ...]]
+    SPREAD_FLOOR: ClassVar[float]
 
     name: str
     white: Whitening
-    borrowed: Floats
     bank: Floats
-    density: Floats
     median: Floats
     spread: Floats
 
     @classmethod
-    def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> GroupModel:
+    @abstractmethod
+    def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> Self:
         """Fit normals, float64[n, all columns] with n >= 2; not yet normalised.
 
         Parameters
@@ -82,6 +85,43 @@ class GroupModel:
         others
             What the site's other machines say about these columns; None where there are none.
         """
+
+    @abstractmethod
+    def raw_scores(self, vectors: Floats) -> Floats:
+        """Return float64[backends, n], in the order of `BACKENDS`."""
+
+    def score(self, vectors: Floats) -> Floats:
+        """Return float64[n]: the backends' mean, around 0 for normals."""
+        return self.normalise(self.raw_scores(vectors))
+
+    def normalise(self, raw: Floats) -> Floats:
+        """Return float64[n]: the mean of raw scores, float64[backends, n], less the median and over the spread."""
+        return np.asarray(((raw - self.median[:, None]) / self.spread[:, None]).mean(0))
+
+
+@dataclass(frozen=True)
+class RelativeGroup(GroupModel):
+    """A group that each machine's own deviations measure; its bank is standardised.
+
+    Parameters
+    ----------
+    borrowed
+        float64[d, d]: a whitening that is shrunk towards how the columns of the site's other machines hang together;
+        without other machines, equal to the own one.
+    density
+        float64[r]: each bank row's mean distance to its own neighbours.
+    """
+
+    BACKENDS = ("mahalanobis", "borrowed_mahalanobis", "local_density")
+    SPREAD_FLOOR = 0.15
+    """A backend that hardly varies on normals must not outshout the others over nothing."""
+
+    borrowed: Floats
+    density: Floats
+
+    @classmethod
+    def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> Self:
+        """Fit normals, as `GroupModel.fit`."""
         white = Whitening.fit(columns, vectors)
         standard = white.standardised(vectors)
         borrowed = white.matrix if others is None else others.whiten(standard, white.scale)
@@ -90,11 +130,11 @@ class GroupModel:
         np.fill_diagonal(between, np.inf)
         nearest = np.sort(between, axis=1)[:, : max(1, min(_DENSITY_NEIGHBOURS, len(bank) - 2))]
         density = np.sqrt(nearest.mean(1) ** 2 + SAME * bank.shape[1])
-        raw = np.zeros(len(BACKENDS)), np.ones(len(BACKENDS))
-        return cls(name, white, borrowed, bank, density, *raw)
+        raw = np.zeros(len(cls.BACKENDS)), np.ones(len(cls.BACKENDS))
+        return cls(name, white, bank, *raw, borrowed, density)
 
-    def log_scores(self, vectors: Floats) -> Floats:
-        """Return float64[3, n]: each backend's log distance, in the order of `BACKENDS`.
+    def raw_scores(self, vectors: Floats) -> Floats:
+        """Return float64[3, n]: each backend's log distance.
 
         Mahalanobis: squared distance from the centre in units of the shrunk covariance, the machine's own and the
         partly borrowed one. Local density: the smallest ratio of the distance to a bank row to how far that row's own
@@ -107,10 +147,26 @@ class GroupModel:
         ratios = (squared_distances(standard, self.bank) + SAME * width) / self.density**2
         return np.stack([*np.log(squares), 0.5 * np.log(ratios.min(axis=1))])
 
-    def score(self, vectors: Floats) -> Floats:
-        """Return float64[n]: the backends' mean, around 0 for normals."""
-        logs = self.log_scores(vectors)
-        return np.asarray(((logs - self.median[:, None]) / self.spread[:, None]).mean(0))
+
+@dataclass(frozen=True)
+class AbsoluteGroup(GroupModel):
+    """A group whose distances have a unit; its bank is less the centre, in that unit."""
+
+    BACKENDS = ("absolute_distance",)
+    SPREAD_FLOOR = 1.0
+    """The unit. Training scores by the same: a network that hears nothing had better keep its rows within it."""
+
+    @classmethod
+    def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> Self:  # noqa: ARG003
+        """Fit normals, as `GroupModel.fit`; other machines have nothing to say about a unit."""
+        white = Whitening.fit(columns, vectors)
+        rows = vectors[:, columns] - white.centre
+        return cls(name, white, rows[coreset(rows, _BANK_ROWS)], np.zeros(1), np.ones(1))
+
+    def raw_scores(self, vectors: Floats) -> Floats:
+        """Return float64[1, n]: the distance from the nearest normal."""
+        rows = vectors[:, self.white.columns] - self.white.centre
+        return np.asarray(np.sqrt(squared_distances(rows, self.bank).min(axis=1) + SAME_UNIT))[None]
 
 
 def fuse(scores: Sequence[Floats]) -> Floats:
@@ -215,6 +271,7 @@ def fit_site(
     groups: Mapping[str, slice],
     seed: int = 0,
     calibrates: NDArray[np.bool_] | None = None,
+    absolute: Collection[str] = (),
 ) -> tuple[MachineModel, ...]:
     """Fit every machine of a site.
 
@@ -232,6 +289,8 @@ def fit_site(
         bool[n]: the rows that scores are normalised by; None: all. The others (answered clips that were asked about
         because they sounded odd) are normals to be near to, and say nothing about how high a normal scores. A machine
         that has fewer than two such rows is normalised by what it has.
+    absolute
+        The groups whose distances have a unit.
 
     Returns
     -------
@@ -255,22 +314,24 @@ def fit_site(
     fitted: list[list[GroupModel]] = [[] for _ in plans]
     held_out: list[list[Floats]] = [[] for _ in plans]
     for name, columns in groups.items():
+        kind: type[GroupModel] = AbsoluteGroup if name in absolute else RelativeGroup
         others = _others(vectors[:, columns], np.asarray(machines), plans)
-        logs = [
-            _held_out_logs(name, columns, vectors[plan.rows], plan.fold, beside)
+        raw = [
+            _held_out_raw(kind, name, columns, vectors[plan.rows], plan.fold, beside)
             for plan, beside in zip(plans, others, strict=True)
         ]
         # Where none of a machine's rows may normalise it, its own are better than another machine's.
         fair = [
             own[:, rows] if (rows := calibrating[plan.rows]).sum() >= _FEWEST_TO_NORMALISE else own
-            for own, plan in zip(logs, plans, strict=True)
+            for own, plan in zip(raw, plans, strict=True)
         ]
         site_variance = np.hstack([own - np.median(own, axis=1, keepdims=True) for own in fair]).var(axis=1)
         for number, plan in enumerate(plans):
             median, spread = _median_and_spread(fair[number], site_variance)
-            model = GroupModel.fit(name, columns, vectors[plan.rows], others[number])
-            fitted[number].append(replace(model, median=median, spread=spread))
-            held_out[number].append(((logs[number] - median[:, None]) / spread[:, None]).mean(0))
+            fitting = kind.fit(name, columns, vectors[plan.rows], others[number])
+            model = replace(fitting, median=median, spread=spread + kind.SPREAD_FLOOR)
+            fitted[number].append(model)
+            held_out[number].append(model.normalise(raw[number]))
     return tuple(
         MachineModel(plan.machines, tuple(models), fuse(scores), plan.rows)
         for plan, models, scores in zip(plans, fitted, held_out, strict=True)
@@ -306,23 +367,28 @@ def _scatter(rows: Floats) -> tuple[Floats, int]:
     return np.asarray(centred.T @ centred), len(rows) - 1
 
 
-def _held_out_logs(
-    name: str, columns: slice, vectors: Floats, fold: NDArray[np.int64], others: Others | None
+def _held_out_raw(
+    kind: type[GroupModel],
+    name: str,
+    columns: slice,
+    vectors: Floats,
+    fold: NDArray[np.int64],
+    others: Others | None,
 ) -> Floats:
-    """Log scores float64[3, n] of normals, each by a model fitted without the row's fold."""
-    logs = np.empty((len(BACKENDS), len(vectors)))
+    """Raw scores float64[backends, n] of normals, each by a model fitted without the row's fold."""
+    raw = np.empty((len(kind.BACKENDS), len(vectors)))
     for number in np.unique(fold):
         inside = fold == number
-        logs[:, inside] = GroupModel.fit(name, columns, vectors[~inside], others).log_scores(vectors[inside])
-    return logs
+        raw[:, inside] = kind.fit(name, columns, vectors[~inside], others).raw_scores(vectors[inside])
+    return raw
 
 
-def _median_and_spread(logs: Floats, site_variance: Floats) -> tuple[Floats, Floats]:
-    """Of one machine's held-out log scores, float64[3, n].
+def _median_and_spread(raw: Floats, site_variance: Floats) -> tuple[Floats, Floats]:
+    """Of one machine's held-out raw scores, float64[backends, n].
 
     A spread from a handful of rows is mostly chance; it is drawn towards the site's, as if `_BORROWED_ROWS` rows of
     average spread had been seen as well (empirical Bayes, inverse-gamma prior on the variance).
     """
-    count = logs.shape[1]
-    variance = (count * logs.var(axis=1) + _BORROWED_ROWS * site_variance) / (count + _BORROWED_ROWS)
-    return np.median(logs, axis=1), np.sqrt(variance) + _SPREAD_FLOOR
+    count = raw.shape[1]
+    variance = (count * raw.var(axis=1) + _BORROWED_ROWS * site_variance) / (count + _BORROWED_ROWS)
+    return np.median(raw, axis=1), np.sqrt(variance)

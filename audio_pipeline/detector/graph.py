@@ -3,6 +3,7 @@
 Here: the graph's nodes, and nothing fitted or measured. Not here: fitting (`backends`), running it (`classifier`).
 
     embedding ─► per group: standardise ─► whiten, neighbours ─► mean of backends ─► fused groups    [K models, N rows]
+                            (or, in a unit that training gave the columns: distance from the nearest normal)
                                            └► likeness to its confirmed faults ─► lifts         [H of them have any]
     machine ────► its own model, or the lowest of all for an unknown machine
     confirmed ──► nearness to a confirmed fault, whitened ─► lifts the score towards the top of the calibration
@@ -22,8 +23,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from audio_pipeline.detector.backends import SAME, SHARPNESS, GroupModel, MachineModel
-from audio_pipeline.detector.covariance import Floats, Whitening
+from audio_pipeline.detector.backends import (
+    SAME,
+    SAME_UNIT,
+    SHARPNESS,
+    AbsoluteGroup,
+    GroupModel,
+    MachineModel,
+    RelativeGroup,
+)
+from audio_pipeline.detector.covariance import Whitening
 from audio_pipeline.detector.head import LIKENESS_SHARPNESS, Head
 from audio_pipeline.detector.supervision import Odds
 
@@ -64,16 +73,20 @@ def build(
     embedding, machine = "embedding", "machine"
     groups, group_scores = [], []
     for position in range(len(models[0].groups)):
-        group = _Group(graph, [model.groups[position] for model in models])
+        fitted = [model.groups[position] for model in models]
+        group = _Whitened(graph, [g.white for g in fitted])
         rows = group.standardise(embedding)
-        white_rows = graph.node("MatMul", rows, group.whitening)
-        groups.append((group, white_rows))
-        borrowed_rows = graph.node("MatMul", rows, group.borrowed)
-        from_centre = [_squared_length(graph, white) for white in (white_rows, borrowed_rows)]
-        group_scores.append(_group_score(graph, rows, from_centre, group.fitted))
+        white_rows = graph.node("MatMul", rows, group.matrix)
+        groups.append((fitted[0].name, group, white_rows))
+        relative = [g for g in fitted if isinstance(g, RelativeGroup)]
+        if relative:
+            group_scores.append(_group_score(graph, rows, white_rows, relative))
+        else:
+            absolute = [g for g in fitted if isinstance(g, AbsoluteGroup)]
+            group_scores.append(_absolute_score(graph, group.centred(embedding), absolute))
     fused = _fuse(graph, group_scores)
     unknown, chosen = _choose_model(graph, fused, machine, models, machines)
-    whites = {group.fitted[0].name: white for group, white in groups}
+    whites = {name: white for name, _, white in groups}
     lifted = _pick(graph, fused, chosen)
     heads = [(number, model.head) for number, model in enumerate(models) if model.head]
     if heads:
@@ -82,12 +95,12 @@ def build(
     judging, position_of_row = graph.distinct(chosen)
     known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
     separations, fault_sizes = [], []
-    for group, white_rows in groups:
+    for _, group, white_rows in groups:
         judges = group.only(judging)
-        white_faults = graph.node("MatMul", judges.standardise(known), judges.whitening)
+        white_faults = graph.node("MatMul", judges.standardise(known), judges.matrix)
         fault_size = _squared_length(graph, white_faults)
         apart = _separation(graph, graph.node("Gather", white_rows, judging), white_faults, fault_size)
-        share = graph.constant(np.float32(1 / group.fitted[0].borrowed.shape[0]))  # each group counts the same
+        share = graph.constant(np.float32(1 / group.width))  # each group counts the same
         separations.append(graph.node("Mul", apart, share))
         fault_sizes.append(graph.node("Mul", fault_size, share))
     nearness = _nearness(graph, separations, fault_sizes)
@@ -151,16 +164,20 @@ class _Whitened:
     def __init__(self, graph: _Graph, fitted: Sequence[Whitening]) -> None:
         self._graph = graph
         columns = fitted[0].columns
+        self.width = columns.stop - columns.start
         self._slice = [graph.constant(np.array([v], np.int64)) for v in (columns.start, columns.stop, 1)]
         self._centre = graph.constant(np.stack([white.centre for white in fitted])[:, None])
         self._scale = graph.constant(np.stack([white.scale for white in fitted])[:, None])
         self.matrix = graph.constant(np.stack([white.matrix for white in fitted]))
 
+    def centred(self, rows: str) -> str:
+        """[N, all columns] → [K, N, d] less each model's centre."""
+        own = self._graph.node("Slice", rows, *self._slice)
+        return self._graph.node("Sub", self._graph.node("Unsqueeze", own, self._graph.axes(0)), self._centre)
+
     def standardise(self, rows: str) -> str:
         """[N, all columns] → [K, N, d] in deviations from each model's centre."""
-        own = self._graph.node("Slice", rows, *self._slice)
-        centred = self._graph.node("Sub", self._graph.node("Unsqueeze", own, self._graph.axes(0)), self._centre)
-        return self._graph.node("Div", centred, self._scale)
+        return self._graph.node("Div", self.centred(rows), self._scale)
 
     def only(self, models: str) -> _Whitened:
         """The same under the models of these numbers, int64[U]."""
@@ -168,28 +185,6 @@ class _Whitened:
         chosen._centre, chosen._scale, chosen.matrix = (
             self._graph.node("Gather", constant, models) for constant in (self._centre, self._scale, self.matrix)
         )
-        return chosen
-
-
-class _Group:
-    """One group of columns under K models: standardised and whitened by each."""
-
-    def __init__(self, graph: _Graph, fitted: Sequence[GroupModel]) -> None:
-        self.fitted = fitted
-        self._graph = graph
-        self._white = _Whitened(graph, [g.white for g in fitted])
-        self.whitening = self._white.matrix
-        self.borrowed = graph.constant(np.stack([g.borrowed for g in fitted]))
-
-    def standardise(self, rows: str) -> str:
-        """[N, all columns] → [K, N, d] in deviations from each model's centre."""
-        return self._white.standardise(rows)
-
-    def only(self, models: str) -> _Group:
-        """The same under the models of these numbers, int64[U]."""
-        chosen = copy(self)
-        chosen._white = self._white.only(models)
-        chosen.whitening = chosen._white.matrix
         return chosen
 
 
@@ -207,42 +202,57 @@ def _fuse(graph: _Graph, scores: Sequence[str]) -> str:
     return graph.node("Add", highest, graph.node("Div", spread, sharpness))
 
 
-def _group_score(graph: _Graph, standard: str, from_centre: Sequence[str], fitted: Sequence[GroupModel]) -> str:
+def _group_score(graph: _Graph, standard: str, white: str, fitted: Sequence[RelativeGroup]) -> str:
     """[K, N]: the mean of the backends' normalised logs, as `GroupModel.score`."""
     width = fitted[0].borrowed.shape[0]
     same = graph.constant(np.float32(SAME * width))
-    bank, sizes, densities = _stacked_banks(fitted)
-    product = graph.node("MatMul", standard, graph.constant(bank.transpose(0, 2, 1)))
-    rows = graph.node("Unsqueeze", _squared_length(graph, standard), graph.axes(2))
-    both = graph.node("Add", rows, graph.constant(sizes[:, None]))
-    distances = graph.node("Sub", both, graph.node("Mul", product, graph.constant(np.float32(2))))
-    room = graph.node("Add", graph.node("Relu", distances), same)
+    borrowed = graph.node("MatMul", standard, graph.constant(np.stack([g.borrowed for g in fitted])))
+    densities = np.ones((len(fitted), max(len(g.bank) for g in fitted)))
+    for model, group in enumerate(fitted):
+        densities[model, : len(group.density)] = group.density
+    room = graph.node("Add", _bank_distances(graph, standard, fitted), same)
     ratios = graph.node("Mul", room, graph.constant((densities**-2)[:, None]))
     smallest = graph.node("Log", graph.node("ReduceMin", ratios, graph.axes(2), keepdims=0))
+    squares = [_squared_length(graph, rows) for rows in (white, borrowed)]
     logs = (
-        *(graph.node("Log", graph.node("Add", square, same)) for square in from_centre),
+        *(graph.node("Log", graph.node("Add", square, same)) for square in squares),
         graph.node("Mul", graph.constant(np.float32(0.5)), smallest),
     )
+    return _normalised_mean(graph, logs, fitted)
+
+
+def _absolute_score(graph: _Graph, centred: str, fitted: Sequence[AbsoluteGroup]) -> str:
+    """[K, N]: the distance from the nearest normal in the columns' unit, as `GroupModel.score`."""
+    nearest = graph.node("ReduceMin", _bank_distances(graph, centred, fitted), graph.axes(2), keepdims=0)
+    distance = graph.node("Sqrt", graph.node("Add", nearest, graph.constant(np.float32(SAME_UNIT))))
+    return _normalised_mean(graph, [distance], fitted)
+
+
+def _normalised_mean(graph: _Graph, raw: Sequence[str], fitted: Sequence[GroupModel]) -> str:
+    """[K, N] of each backend → [K, N]."""
     terms = []
-    for position, log in enumerate(logs):
+    for position, of_backend in enumerate(raw):
         median = graph.constant(np.array([[g.median[position]] for g in fitted]))
         # The mean over backends is folded into the spread.
-        spread = graph.constant(np.array([[len(logs) * g.spread[position]] for g in fitted]))
-        terms.append(graph.node("Div", graph.node("Sub", log, median), spread))
+        spread = graph.constant(np.array([[len(raw) * g.spread[position]] for g in fitted]))
+        terms.append(graph.node("Div", graph.node("Sub", of_backend, median), spread))
     return graph.node("Sum", *terms)
 
 
-def _stacked_banks(fitted: Sequence[GroupModel]) -> tuple[Floats, Floats, Floats]:
-    """Banks of K models as one: rows [K, R, d], squared lengths [K, R], densities [K, R]; filler is never nearest."""
-    rows, width = max(len(g.bank) for g in fitted), fitted[0].bank.shape[1]
-    bank = np.zeros((len(fitted), rows, width))
-    sizes, densities = np.full((len(fitted), rows), _NEVER_NEAREST), np.ones((len(fitted), rows))
+def _bank_distances(graph: _Graph, rows: str, fitted: Sequence[GroupModel]) -> str:
+    """Squared distance of rows [K, N, d] from each bank row of their model, [K, N, R]; filler is never nearest."""
+    count, width = max(len(g.bank) for g in fitted), fitted[0].bank.shape[1]
+    bank = np.zeros((len(fitted), count, width))
+    sizes = np.full((len(fitted), count), _NEVER_NEAREST)
     for model, group in enumerate(fitted):
         own = slice(0, len(group.bank))
-        bank[model, own], densities[model, own] = group.bank, group.density
+        bank[model, own] = group.bank
         # Of the rounded rows, which is what the graph multiplies by.
         sizes[model, own] = (group.bank.astype(np.float32).astype(np.float64) ** 2).sum(1)
-    return bank, sizes, densities
+    product = graph.node("MatMul", rows, graph.constant(bank.transpose(0, 2, 1)))
+    lengths = graph.node("Unsqueeze", _squared_length(graph, rows), graph.axes(2))
+    both = graph.node("Add", lengths, graph.constant(sizes[:, None]))
+    return graph.node("Relu", graph.node("Sub", both, graph.node("Mul", product, graph.constant(np.float32(2)))))
 
 
 def _choose_model(

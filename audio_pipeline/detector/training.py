@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.decision import decide
 from audio_pipeline.detector import calibration
-from audio_pipeline.detector.backends import BACKENDS, MIN_NORMALS, MachineModel, fit_site
+from audio_pipeline.detector.backends import MIN_NORMALS, MachineModel, fit_site
 from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.coreset import coreset
 from audio_pipeline.detector.graph import build
@@ -122,7 +122,8 @@ def fit(
             "None of the normal windows may set a threshold, they were all asked about because they sounded odd: "
             "record healthy clips and embed them."
         )
-    models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed, calibrates)
+    absolute = {name for name, group in encoder.groups.items() if group.absolute}
+    models = fit_site(vectors, normals.machines.tolist(), normals.groups.tolist(), groups, seed, calibrates, absolute)
     models = supervise(
         models,
         vectors,
@@ -151,9 +152,10 @@ def fit(
         dimensions=vectors.shape[1],
         machines=machines,
         members=tuple(
-            FusionMember(group=name, backend=backend, start=columns.start, stop=columns.stop)
-            for name, columns in groups.items()
-            for backend in BACKENDS
+            FusionMember(group=group.name, backend=backend, start=columns.start, stop=columns.stop)
+            for group in models[0].groups
+            for columns in [groups[group.name]]
+            for backend in group.BACKENDS
         ),
         heads=tuple(
             SupervisedHead(

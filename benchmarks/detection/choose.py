@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from audio_pipeline.detector.backends import SAME, GroupModel, folds, fuse, squared_distances
+from audio_pipeline.detector.backends import SAME, RelativeGroup, folds, fuse, squared_distances
 from audio_pipeline.detector.covariance import Others
 from audio_pipeline.encoder import DEFAULT_ENCODER, Encoder
 from benchmarks.detection.__main__ import CACHE
@@ -198,10 +198,10 @@ def _normalised(case: Case, groups: Mapping[str, slice]) -> tuple[Table, Table]:
         odd = np.empty_like(own)
         for number in np.unique(fold):
             inside = fold == number
-            model = GroupModel.fit(name, columns, case.reference[~inside], others)
+            model = RelativeGroup.fit(name, columns, case.reference[~inside], others)
             own[:, inside], odd[:, inside] = _logs(model, case.reference[inside]), _logs(model, moved[inside])
         centre, spread = np.median(own, axis=1)[:, None], (own.std(axis=1) + _SPREAD_FLOOR)[:, None]
-        logs = _logs(GroupModel.fit(name, columns, case.reference, others), case.tested)
+        logs = _logs(RelativeGroup.fit(name, columns, case.reference, others), case.tested)
         tested[name] = dict(zip(BACKENDS, (logs - centre) / spread, strict=True))
         stand_ins[name] = dict(zip(BACKENDS, (np.hstack([own, odd]) - centre) / spread, strict=True))
     return tested, stand_ins
@@ -213,8 +213,8 @@ def _others(rows: Sequence[Floats], columns: slice) -> Others:
     return Others(np.sum([own.T @ own for own in centred], axis=0) / degrees, degrees)
 
 
-def _logs(model: GroupModel, vectors: Floats) -> Floats:
-    mahalanobis, borrowed, density = model.log_scores(vectors)
+def _logs(model: RelativeGroup, vectors: Floats) -> Floats:
+    mahalanobis, borrowed, density = model.raw_scores(vectors)
     distances = squared_distances(model.white.standardised(vectors), model.bank)
     neighbour = 0.5 * np.log(distances.min(axis=1) + SAME * model.bank.shape[1])
     return np.stack([mahalanobis, borrowed, neighbour, density])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 
 import numpy as np
@@ -38,15 +38,17 @@ class Machine:
         return np.asarray(random.standard_normal((rows, self.width)) @ self.mixing + self.centre, np.float32)
 
 
-def encoder(width: int = 24, groups: int = 2) -> EncoderManifest:
-    """Describe an encoder of equally wide groups of columns; there is no graph."""
+def encoder(width: int = 24, groups: int = 2, absolute: Collection[int] = ()) -> EncoderManifest:
+    """Describe an encoder of equally wide groups of columns, some with a unit of their own; there is no graph."""
     edges = np.linspace(0, width, groups + 1).astype(int)
     return EncoderManifest(
         name="gaussian",
         sha256=ENCODER_SHA256,
         dimensions=width,
         groups={
-            f"group_{number}": ColumnGroup(start=start, stop=stop, source="logmel", pooling="mean")
+            f"group_{number}": ColumnGroup(
+                start=start, stop=stop, source="logmel", pooling="mean", absolute=number in absolute
+            )
             for number, (start, stop) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
         },
         frame_dimensions=1,
@@ -115,5 +117,9 @@ def fitted(of: Reference, by: EncoderManifest) -> tuple[backends.MachineModel, .
     normals = of.select(~of.held_out & ~of.targets)
     groups = {name: group.columns for name, group in by.groups.items()}
     return backends.fit_site(
-        normals.vectors.astype(np.float64), normals.machines.tolist(), normals.groups.tolist(), groups
+        normals.vectors.astype(np.float64),
+        normals.machines.tolist(),
+        normals.groups.tolist(),
+        groups,
+        absolute={name for name, group in by.groups.items() if group.absolute},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from audio_pipeline.detector.classifier import Classifier
@@ -34,6 +35,30 @@ def test_a_fault_in_one_group_of_columns_is_found(group: int, machine: str) -> N
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_fault_in_one_group_is_found_with_few_normals(group: int) -> None:
     assert auc(group, normals=20, deviations=1.6) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_in_their_own_unit_stay_silent_where_they_hear_nothing_and_speak_where_they_do(seed: int) -> None:
+    random, made = np.random.default_rng(seed), Machine(seed, WIDTH)
+    deaf, hears = slice(0, EACH), slice(EACH, 2 * EACH)
+    unit = np.linalg.norm(made.mixing, axis=0).astype(np.float32)
+
+    def drawn(rows: int) -> NDArray[np.float32]:
+        vectors = made.draw(random, rows)
+        vectors[:, deaf] *= np.float32(0.02) / unit[deaf]  # of the unit, whatever the fault
+        return vectors
+
+    known, healthy, faulty, of_its_unit = drawn(30), drawn(500), drawn(500), drawn(500)
+    faulty[:, hears] += 0.6 * unit[hears]
+    of_its_unit[:, deaf] += 2
+    aucs = {}
+    for absolute in (False, True):
+        by = encoder(WIDTH, GROUPS, absolute={0} if absolute else ())
+        classifier = Classifier.from_bytes(*fit(reference(known), by))
+        scores = [classifier.score(rows, ["fan/a"] * 500).score for rows in (healthy, faulty, of_its_unit)]
+        aucs[absolute] = [roc_auc_score(np.arange(1000) >= 500, np.concatenate([scores[0], s])) for s in scores[1:]]
+    assert aucs[True][0] > aucs[False][0] + 0.005
+    assert aucs[True][1] > 0.99
 
 
 def test_one_machines_healthy_sound_is_another_machines_fault() -> None:

@@ -15,6 +15,7 @@ from audio_pipeline.detector.graph import build
 from audio_pipeline.detector.training import fit
 from tests.detector.gaussian import encoder, fitted, reference, site
 
+ENCODER = encoder(48, 3, absolute={2})
 TOLERANCE = 1e-5
 MACHINES = 3
 
@@ -39,7 +40,7 @@ def case() -> Case:
     """Normals and odd rows of three machines, each index drawn, some of them of no machine."""
     random = np.random.default_rng(0)
     made, known = site(0, MACHINES, 80, width=48)
-    models = fitted(known, encoder(48, 3))
+    models = fitted(known, ENCODER)
     normals = known.vectors.astype(np.float64)
     tables = {
         "known": calibration.known_machine_scores(models, len(normals)).astype(np.float32),
@@ -48,7 +49,7 @@ def case() -> Case:
     rows = np.concatenate([machine.draw(random, 500) for machine in made])
     rows[::3] += random.standard_normal(rows[::3].shape).astype(np.float32) * 4
     machines = random.choice(np.array([0, 1, 2, 3, 4, -1, -(2**63), 2**63 - 1]), len(rows))
-    return Case(models, Classifier.from_bytes(*fit(known, encoder(48, 3))), tables, rows, machines)
+    return Case(models, Classifier.from_bytes(*fit(known, ENCODER)), tables, rows, machines)
 
 
 def off_by(got: NDArray[np.float32], want: NDArray[np.float32] | NDArray[np.float64]) -> float:
@@ -161,8 +162,8 @@ def test_machines_with_banks_of_different_sizes_and_a_constant_column_agree_too(
 def test_ten_thousand_rows_are_decided_as_the_float64_models_decide_them_at_the_threshold_too() -> None:
     random = np.random.default_rng(8)
     made, known = site(8, MACHINES, 120, width=48)
-    graph, manifest = fit(known, encoder(48, 3), false_alarm_rate=0.05)
-    models, threshold = fitted(known, encoder(48, 3)), manifest.thresholds["known"]
+    graph, manifest = fit(known, ENCODER, false_alarm_rate=0.05)
+    models, threshold = fitted(known, ENCODER), manifest.thresholds["known"]
     rows = np.concatenate([machine.draw(random, 3300) for machine in made])
     rows += (random.standard_normal(rows.shape) * random.choice([0.0, 1.0, 3.0], (len(rows), 1))).astype(np.float32)
     # And hundred rows on the way from a healthy to an odd one, brought to within 3e-5 of the threshold on either side.

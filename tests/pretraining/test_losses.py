@@ -3,21 +3,29 @@
 import numpy as np
 import torch
 
-from audio_pipeline.detector.backends import BACKENDS, SAME, GroupModel
-from audio_pipeline.pretraining.losses import episode_losses, log_scores, ranking
+from audio_pipeline.detector.backends import SAME, AbsoluteGroup, RelativeGroup
+from audio_pipeline.pretraining.losses import absolute_distances, episode_losses, log_scores, ranking
 
 
 def test_log_scores_are_the_detectors():
     rng = np.random.default_rng(0)
     spread = np.linspace(0.1, 3, 40)
     known, new = (rng.normal(size=(n, 40)) * spread for n in (9, 5))
-    detector = GroupModel.fit("any", slice(0, 40), known)
-    scores = dict(zip(BACKENDS, detector.log_scores(new), strict=True))
+    detector = RelativeGroup.fit("any", slice(0, 40), known)
+    scores = dict(zip(RelativeGroup.BACKENDS, detector.raw_scores(new), strict=True))
     mahalanobis, neighbour, local_density = log_scores(torch.from_numpy(known), torch.from_numpy(new)).numpy()
     np.testing.assert_allclose(mahalanobis, scores["mahalanobis"], atol=1e-3)
     np.testing.assert_allclose(local_density, scores["local_density"], atol=1e-3)
     nearest = np.linalg.norm((new[:, None] - known[None]) / known.std(0), axis=2).min(1)
     np.testing.assert_allclose(neighbour, 0.5 * np.log(nearest**2 + SAME * 40), atol=1e-3)
+
+
+def test_absolute_distances_are_the_detectors():
+    rng = np.random.default_rng(0)
+    known, new = (rng.normal(size=(n, 8)) * np.linspace(0.1, 3, 8) for n in (9, 5))
+    detector = AbsoluteGroup.fit("any", slice(0, 8), known)
+    distances = absolute_distances(torch.from_numpy(known), torch.from_numpy(new)).numpy()
+    np.testing.assert_allclose(distances, detector.raw_scores(new), rtol=1e-9)
 
 
 def test_ranking_is_low_when_faults_stand_above_healthy_clips():
