@@ -18,7 +18,7 @@ from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.training import fit
 from audio_pipeline.embedding import embed_windows
 from audio_pipeline.encoder import Encoder
-from audio_pipeline.errors import ReferenceDataError, TrainingError
+from audio_pipeline.errors import ReferenceDataError
 from audio_pipeline.finetuning.tuning import MIN_CLIPS, Samples, Tuning, tune
 from audio_pipeline.finetuning.weights import load
 from audio_pipeline.reembedding import Recordings
@@ -26,7 +26,7 @@ from audio_pipeline.reference import Reference
 from audio_pipeline.scoring import Scorer
 from audio_pipeline.site_check.trials import INDIVIDUALS, TRIALS, change, mixed
 from audio_pipeline.torch_encoders.export import export_encoder
-from audio_pipeline.torch_encoders.machine_encoder import FRAME_HOP_S, TRAINED
+from audio_pipeline.torch_encoders.machine_encoder import FRAME_HOP_S
 from audio_pipeline.windows import WINDOW_S, split
 
 NAME = "tuned"
@@ -112,8 +112,7 @@ def finetune(
     SettingsError
         The encoder is no network that can be fine-tuned.
     TrainingError
-        Too few healthy clips of every machine; or the columns that fine-tuning changes are read only where faults are
-        confirmed, and none is.
+        Too few healthy clips of every machine.
     ReferenceDataError
         The recordings are gone.
     """
@@ -122,11 +121,6 @@ def finetune(
     module = load(folder)
     known, held_out = _heard(reference, recordings, report)
     known += _faults(taught)
-    if not Encoder.load(folder).manifest.groups[TRAINED].scored and not any(clip.target for clip in known):
-        raise TrainingError(
-            "Fine-tuning changes columns that detectors read only once faults are confirmed, and there is no fault to "
-            "learn from yet: confirm some, or embed faulty recordings with the reference."
-        )
     sounds: dict[str, list[Samples]] = {}
     for clip in known:
         if not clip.target:
@@ -155,7 +149,6 @@ def finetune(
             },
             parity_seconds=_PARITY_SECONDS,
         )
-        _keep_scored(place, before)
         after = Encoder.load(place)
         scorers, judged = [], []
         for number, encoder in enumerate((before, after)):
@@ -247,14 +240,3 @@ def _rows(encoder: Encoder, clips: Sequence[_Held]) -> Reference:
 def _scorer(encoder: Encoder, rows: Reference) -> Scorer:
     graph, manifest = fit(rows, encoder.manifest, false_alarm_rate=0.05)
     return Scorer(encoder, Classifier.from_bytes(graph, manifest), encoder.manifest.name)
-
-
-def _keep_scored(folder: Path, before: Encoder) -> None:
-    """Let the new manifest score the groups that the old one scored: the choice was made once, by measurement."""
-    path = folder / "encoder.json"
-    manifest = Encoder.load(folder).manifest
-    groups = {
-        name: group.model_copy(update={"scored": before.manifest.groups[name].scored})
-        for name, group in manifest.groups.items()
-    }
-    path.write_text(manifest.model_copy(update={"groups": groups}).model_dump_json(indent=2) + "\n")

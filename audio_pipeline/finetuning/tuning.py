@@ -154,5 +154,4 @@ def _loss(module: MachineEncoder, drawn: Sequence[Samples], tuning: Tuning) -> T
     fault = torch.zeros(len(drawn), clips, dtype=torch.bool)
     fault[:, tuning.reference + tuning.healthy :] = True
     columns = {name: values.reshape(len(drawn), clips, -1) for name, values in groups.items()}
-    losses = episode_losses(columns, [tuning.reference] * len(drawn), fault)
-    return losses[TRAINED] + losses["fused"]
+    return episode_losses(columns, [tuning.reference] * len(drawn), fault, {TRAINED})["fused"]

@@ -1,7 +1,9 @@
 """Training the transformer, by steps over episodes.
 
 Healthy clips of a machine shall be alike and nothing else (contrast), and the detector that scores the trained columns
-beside the plain ones shall rank faults above healthy clips: what those find already need not be learned again.
+beside the plain ones shall rank faults above healthy clips: what those find already need not be learned again. That
+detector measures distances in the trained columns as they are, so the network also learns when to say nothing: where it
+hears no fault, rows that lie close together cost no ranking.
 Resumable, seeded, in pieces as long as one likes: a checkpoint holds weights, their running average, optimiser and
 step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint.
 """
@@ -31,7 +33,7 @@ from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, 
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.csv"
-LOSSES = ("contrast", "fused", "alone")
+LOSSES = ("contrast", "fused")
 """Columns of the log, after the step."""
 Batch = tuple[Tensor, Tensor, Tensor]
 """Two spectra float32[episodes * clips, T, bands]; faults bool[episodes, clips]."""
@@ -47,20 +49,18 @@ class Schedule:
         The learning rate is held, then falls to zero over the last `decay` of them.
     known
         Healthy clips of an episode that the others are judged by.
-    fused, alone
-        Weights, beside the contrast, of the detector's ranking of faults: on all groups together, and on the trained
-        columns alone.
+    fused
+        Weight, beside the contrast, of the detector's ranking of faults on all groups together.
     """
 
-    steps: int = 1200
+    steps: int = 4000
     rate: float = 1e-3
     warm_up: int = 100
     decay: float = 0.4
     weight_decay: float = 0.01
     known: int = 10
-    fused: float = 1.0
-    alone: float = 0.3
-    average: float = 0.995
+    fused: float = 2.0
+    average: float = 0.99
     seed: int = 0
 
     def factor(self, step: int) -> float:
@@ -74,12 +74,8 @@ def losses(encoder: MachineEncoder, batch: Batch, known: int) -> dict[str, Tenso
     coarse, fine, fault = batch
     groups = {**encoder.plain(coarse, fine), TRAINED: encoder.dynamics(coarse)}
     columns = {name: rows.reshape(*fault.shape, -1) for name, rows in groups.items()}
-    ranked = episode_losses(columns, [known] * len(fault), fault)
-    return {
-        "contrast": contrast(columns[TRAINED], fault),
-        "fused": ranked["fused"].float(),
-        "alone": ranked[TRAINED].float(),
-    }
+    ranked = episode_losses(columns, [known] * len(fault), fault, {TRAINED})
+    return {"contrast": contrast(columns[TRAINED], fault), "fused": ranked["fused"].float()}
 
 
 class Batches(Dataset[Batch]):
@@ -212,7 +208,7 @@ def _learn(
         group["lr"] = schedule.rate * schedule.factor(step)
     coarse, fine, fault = (part.to(device, non_blocking=True) for part in batch)
     found = losses(encoder, (coarse, fine, fault), schedule.known)
-    whole = found["contrast"] + schedule.fused * found["fused"] + schedule.alone * found["alone"]
+    whole = found["contrast"] + schedule.fused * found["fused"]
     optimiser.zero_grad(set_to_none=True)
     whole.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)

@@ -6,14 +6,13 @@ and its nearest neighbour's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-_FLOOR = 0.15  # of a spread, as the detector's
-_SAME = 0.01  # squared distance per column that counts as none, as the detector's
+from audio_pipeline.detector.backends import SAME, SAME_UNIT, SHARPNESS, AbsoluteGroup, RelativeGroup
 
 
 def log_scores(reference: Tensor, tested: Tensor) -> Tensor:
@@ -48,12 +47,12 @@ def log_scores(reference: Tensor, tested: Tensor) -> Tensor:
     from_centre = ((new**2).sum(1) - explained) / ridge
     squares = gram.diagonal()
     distances = ((new**2).sum(1)[:, None] + squares[None] - 2 * cross).clamp(min=0)
-    between = (squares[:, None] + squares[None] - 2 * gram).clamp(min=0) + _SAME * width
+    between = (squares[:, None] + squares[None] - 2 * gram).clamp(min=0) + SAME * width
     between = between + torch.diag(torch.full((count,), torch.inf, dtype=gram.dtype, device=gram.device))
     density = 0.5 * torch.log(between.sort(1).values[:, : min(5, count - 2)].sqrt().mean(1) ** 2)
     nearest = distances.argmin(1)
-    neighbour = 0.5 * torch.log(distances.gather(1, nearest[:, None])[:, 0] + _SAME * width)
-    return torch.stack([torch.log(from_centre + _SAME * width), neighbour, neighbour - density[nearest]])
+    neighbour = 0.5 * torch.log(distances.gather(1, nearest[:, None])[:, 0] + SAME * width)
+    return torch.stack([torch.log(from_centre + SAME * width), neighbour, neighbour - density[nearest]])
 
 
 def _ledoit_wolf(gram: Tensor, width: int) -> Tensor:
@@ -66,17 +65,32 @@ def _ledoit_wolf(gram: Tensor, width: int) -> Tensor:
     return (noise / spread.clamp(min=1e-9)).clamp(0.02, 0.98)
 
 
-def standard_scores(logs: Sequence[Tensor], fault: Sequence[Tensor]) -> list[Tensor]:
-    """Log scores of several episodes in one group of columns → float64[m] each, about 0 for what is healthy.
+def absolute_distances(reference: Tensor, tested: Tensor) -> Tensor:
+    """Distance of tested clips, float[m, d], from the nearest known one, float[n, d] → float64[1, m]."""
+    apart = tested.double()[:, None] - reference.double()[None]
+    return ((apart**2).sum(2).min(1).values + SAME_UNIT).sqrt()[None]
+
+
+def standard_scores(raw: Sequence[Tensor], fault: Sequence[Tensor], floor: float) -> list[Tensor]:
+    """Raw scores of several episodes in one group of columns → float64[m] each, about 0 for what is healthy.
 
     Each backend is normalised by its own scores of the tested healthy clips, then the backends are averaged. A handful
     of clips gives a poor spread: it is drawn towards that of all episodes, as the detector draws it to the site's.
+
+    Parameters
+    ----------
+    raw
+        float64[backends, m] each.
+    fault
+        bool[m] each.
+    floor
+        Of the spread, as the detector's.
     """
-    healthy = [scores[:, ~ill] for scores, ill in zip(logs, fault, strict=True)]
+    healthy = [scores[:, ~ill] for scores, ill in zip(raw, fault, strict=True)]
     usual = torch.stack([scores.var(1, correction=0) for scores in healthy]).mean(0)
     scored = []
-    for scores, own in zip(logs, healthy, strict=True):
-        spread = ((own.var(1, correction=0) + usual) / 2 + 1e-6).sqrt() + _FLOOR
+    for scores, own in zip(raw, healthy, strict=True):
+        spread = ((own.var(1, correction=0) + usual) / 2 + 1e-6).sqrt() + floor
         scored.append(((scores - own.mean(1, keepdim=True)) / spread[:, None]).mean(0))
     return scored
 
@@ -87,7 +101,9 @@ def ranking(scores: Tensor, fault: Tensor) -> Tensor:
     return functional.softplus(behind).mean()
 
 
-def episode_losses(groups: Mapping[str, Tensor], reference: Sequence[int], fault: Tensor) -> dict[str, Tensor]:
+def episode_losses(
+    groups: Mapping[str, Tensor], reference: Sequence[int], fault: Tensor, absolute: Collection[str] = ()
+) -> dict[str, Tensor]:
     """Ranking losses of a batch of episodes.
 
     Parameters
@@ -98,6 +114,8 @@ def episode_losses(groups: Mapping[str, Tensor], reference: Sequence[int], fault
         How many clips of each episode, the first ones, are known to be healthy.
     fault
         bool[episodes, clips].
+    absolute
+        The groups whose distances have a unit.
 
     Returns
     -------
@@ -107,9 +125,12 @@ def episode_losses(groups: Mapping[str, Tensor], reference: Sequence[int], fault
     tested_fault = [ill[count:] for ill, count in zip(fault, reference, strict=True)]
     scores = {}
     for name, columns in groups.items():
-        logs = [log_scores(rows[:count], rows[count:]) for rows, count in zip(columns, reference, strict=True)]
-        scores[name] = standard_scores(logs, tested_fault)
-    scores["fused"] = [torch.logsumexp(torch.stack(parts), 0) for parts in zip(*scores.values(), strict=True)]
+        measure, kind = (absolute_distances, AbsoluteGroup) if name in absolute else (log_scores, RelativeGroup)
+        raw = [measure(rows[:count], rows[count:]) for rows, count in zip(columns, reference, strict=True)]
+        scores[name] = standard_scores(raw, tested_fault, kind.SPREAD_FLOOR)
+    scores["fused"] = [
+        torch.logsumexp(SHARPNESS * torch.stack(parts), 0) / SHARPNESS for parts in zip(*scores.values(), strict=True)
+    ]
     return {
         name: torch.stack([ranking(s, ill) for s, ill in zip(of_group, tested_fault, strict=True)]).mean()
         for name, of_group in scores.items()

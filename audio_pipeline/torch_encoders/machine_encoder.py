@@ -14,10 +14,10 @@ from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
 TRAINED = "trained_dynamics"
-"""The group of columns that training makes. Read once faults are confirmed; as a third novelty score it gained on
-faults made in real recordings, and nothing on real ones (benchmarks/synthetic/FINDINGS.md)."""
-SCORED = frozenset({"finemel_mean", "logmel_peak"})
-"""What goes on, and what strikes."""
+"""The group of columns that training makes. Distances in it have a unit, which training learned: where the network
+hears nothing, rows lie within it (benchmarks/synthetic/FINDINGS.md)."""
+SCORED = frozenset({"finemel_mean", "logmel_peak", TRAINED})
+"""What goes on, what strikes, and how sound changes."""
 COLUMNS = 32
 """Of the trained group. Few: in columns that no fault changes, what varies by chance adds up, and a handful of clips
 cannot tell it from a fault (benchmarks/synthetic/FINDINGS.md)."""
@@ -94,10 +94,15 @@ class MachineEncoder(nn.Module):
         """Columns of the embedding and of the frames, in order."""
         statistics = [(source, pooling, width) for (source, pooling), width in PLAIN.items()]
         learned = ("trained", "dynamics", COLUMNS)
-        return column_groups([*statistics, learned], SCORED), column_groups([("logmel", "none", COARSE.bands)])
+        columns = column_groups([*statistics, learned], SCORED, frozenset({TRAINED}))
+        return columns, column_groups([("logmel", "none", COARSE.bands)])
 
 
-def column_groups(parts: list[tuple[str, str, int]], scored: frozenset[str] | None = None) -> dict[str, ColumnGroup]:
+def column_groups(
+    parts: list[tuple[str, str, int]],
+    scored: frozenset[str] | None = None,
+    absolute: frozenset[str] = frozenset(),
+) -> dict[str, ColumnGroup]:
     """Name consecutive columns, given (source, pooling, width) of each part; all are scored unless some are named.
 
     >>> list(column_groups([("logmel", "mean", 128), ("logmel", "peak", 128)]))
@@ -107,7 +112,12 @@ def column_groups(parts: list[tuple[str, str, int]], scored: frozenset[str] | No
     for source, pooling, width in parts:
         name = source if pooling == "none" else f"{source}_{pooling}"
         groups[name] = ColumnGroup(
-            start=start, stop=start + width, source=source, pooling=pooling, scored=scored is None or name in scored
+            start=start,
+            stop=start + width,
+            source=source,
+            pooling=pooling,
+            scored=scored is None or name in scored,
+            absolute=name in absolute,
         )
         start += width
     return groups

@@ -35,6 +35,8 @@ class Feature:
     """The groups that its detector scores; None: all."""
     trained: frozenset[str] = frozenset()
     """The groups that were trained."""
+    absolute: frozenset[str] = frozenset()
+    """The groups whose distances have a unit."""
     digest: str = ""
     """What the vectors follow from, beside the clip; empty: the name."""
 
@@ -63,8 +65,9 @@ def onnx_encoder(name: str, folder: Path) -> Feature:
     groups = encoder.manifest.groups
     scored = frozenset(group for group, span in groups.items() if span.scored)
     trained = frozenset(group for group, span in groups.items() if span.source == "trained")
+    absolute = frozenset(group for group, span in groups.items() if span.absolute)
     megabytes = (folder / ENCODER_FILE).stat().st_size / 1e6
-    return Feature(name, embed, megabytes, scored, trained, encoder.manifest.sha256)
+    return Feature(name, embed, megabytes, scored, trained, absolute, encoder.manifest.sha256)
 
 
 def cached(feature: Feature, folder: Path) -> Feature:

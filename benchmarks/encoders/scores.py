@@ -5,7 +5,7 @@ Formulas of `shared/bench/ladder.py`; our own is `audio_pipeline.detector`, ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -52,9 +52,17 @@ def _normalised(reference: Floats, tested: Floats, folds: int = 5) -> Floats:
     return np.asarray((logs - np.median(own)) / (own.std() + 0.15))
 
 
-def detector(reference: Mapping[str, Floats], tested: Mapping[str, Floats], recordings: NDArray[np.str_]) -> Floats:
-    """Our detector's fused score, each mapping's entry being one group of columns."""
-    alone = [_group_score(_Bytes(reference[name]), _Bytes(tested[name]), tuple(recordings)) for name in reference]
+def detector(
+    reference: Mapping[str, Floats],
+    tested: Mapping[str, Floats],
+    recordings: NDArray[np.str_],
+    absolute: Collection[str] = (),
+) -> Floats:
+    """Our detector's fused score, each mapping's entry being one group of columns, some with a unit of their own."""
+    alone = [
+        _group_score(_Bytes(reference[name]), _Bytes(tested[name]), tuple(recordings), name in absolute)
+        for name in reference
+    ]
     return fuse(alone)
 
 
@@ -73,7 +81,8 @@ class _Bytes:
 
 
 @lru_cache(maxsize=64)  # many rows of the table share groups, and of one machine alone each group is fitted by itself
-def _group_score(reference: _Bytes, tested: _Bytes, recordings: tuple[str, ...]) -> Floats:
+def _group_score(reference: _Bytes, tested: _Bytes, recordings: tuple[str, ...], absolute: bool) -> Floats:
     groups = {"group": slice(0, reference.rows.shape[1])}
-    (model,) = fit_site(reference.rows, [""] * len(recordings), recordings, groups)
+    unit = groups if absolute else ()
+    (model,) = fit_site(reference.rows, [""] * len(recordings), recordings, groups, absolute=unit)
     return model.groups[0].score(tested.rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.encoders.features import Feature
 from benchmarks.encoders.scores import detector
 from benchmarks.synthetic.ladder import REPORTING_SEED, LadderPlan, cached
 
@@ -44,21 +44,16 @@ class Ladder:
         return bool(self.aucs[-1] > self.aucs[0] and steps.min() > -_WOBBLE)
 
 
-def fault_ladders(
-    embed: Callable[[NDArray[np.float32]], Mapping[str, NDArray[np.float32]]],
-    scored: frozenset[str],
-    data: Path | None,
-    cache: Path,
-    plan: LadderPlan = PLAN,
-) -> list[Ladder]:
+def fault_ladders(feature: Feature, data: Path | None, cache: Path, plan: LadderPlan = PLAN) -> list[Ladder]:
     """AUC by severity of every kind and fault, through our detector on the scored groups; clips are kept in `cache`."""
+    scored = sorted(feature.scored or frozenset())
     found: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for site in cached(cache, data, plan):
-        embedded = [embed(clip) for clip in site.clips]
-        vectors = {name: np.stack([row[name] for row in embedded]).astype(np.float64) for name in sorted(scored)}
+        embedded = [feature.embed(clip) for clip in site.clips]
+        vectors = {name: np.stack([row[name] for row in embedded]).astype(np.float64) for name in scored}
         for reference in site.references(_HALVES):
             known, new = ({k: v[rows] for k, v in vectors.items()} for rows in (reference, ~reference))
-            scores = detector(known, new, np.arange(reference.sum()).astype(str))
+            scores = detector(known, new, np.arange(reference.sum()).astype(str), feature.absolute)
             fault, severity = site.fault[~reference], site.severity[~reference]
             for name in np.unique(fault[severity > 0]):
                 for step in plan.severities:

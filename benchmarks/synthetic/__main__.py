@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from audio_pipeline.encoder import DEFAULT_ENCODER, Encoder
+from audio_pipeline.encoder import DEFAULT_ENCODER, ColumnGroup, Encoder
 from benchmarks.encoders.scores import detector
 from benchmarks.synthetic.altered import AlteredSite, altered_sites
 from benchmarks.synthetic.ladder import CHOOSING_SEED, LadderPlan, Site, cached
@@ -48,7 +48,7 @@ def main() -> None:
         scored = [group for group, span in groups.items() if span.scored]
         asked = [scored, *([group] for group in groups), *(combination.split(",") for combination in arguments.groups)]
         for chosen in asked:
-            columns = {group: groups[group].columns for group in chosen}
+            columns = {group: groups[group] for group in chosen}
             aucs = np.array(
                 [site_auc(site, rows, columns, arguments.halves) for site, rows in zip(ladder, embedded, strict=True)]
             )
@@ -61,16 +61,21 @@ def main() -> None:
             )
 
 
-def site_auc(site: Site | AlteredSite, vectors: NDArray[np.float32], groups: Mapping[str, slice], halves: int) -> float:
+def site_auc(
+    site: Site | AlteredSite, vectors: NDArray[np.float32], groups: Mapping[str, ColumnGroup], halves: int
+) -> float:
     """AUC of a site's faults against its healthy clips that are not the reference, by our detector on some groups."""
     values = []
     for reference, tested in site.halves(halves):
-        known, new = ({name: vectors[rows][:, span] for name, span in groups.items()} for rows in (reference, tested))
+        known, new = (
+            {name: vectors[rows][:, group.columns] for name, group in groups.items()} for rows in (reference, tested)
+        )
         recordings = np.arange(reference.sum()).astype(str)
         scores = detector(
             {name: rows.astype(np.float64) for name, rows in known.items()},
             {name: rows.astype(np.float64) for name, rows in new.items()},
             recordings,
+            {name for name, group in groups.items() if group.absolute},
         )
         values.append(roc_auc_score(~site.healthy[tested], scores))
     return float(np.mean(values))
