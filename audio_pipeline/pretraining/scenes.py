@@ -28,6 +28,9 @@ _TAKE_S = 5.0
 _HALLS = 150
 _HALL_S = 16.0
 _DISTRACTED_CLIPS = 0.4  # of the clips of an episode that has a distraction
+_PASSING_S = (0.1, 3.0)
+_PASSING_DB = (-12.0, 6.0)  # beside the louder of machine and background
+_MOST_PASSING = 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Recipe:
         An episode's frequency response lies within plus or minus this.
     distracted
         Share of episodes in which another machine is heard in some clips, healthy and faulty alike.
+    passing
+        Share of clips, healthy and faulty alike, in which something comes and goes that is heard in no other clip: real
+        halls are full of that, and no reference holds it.
+    swell_db
+        Standard deviation of a slow rise and fall of the background within a clip: each episode draws its own in here.
     """
 
     episodes: int = 4
@@ -79,6 +87,8 @@ class Recipe:
     colour_jitter_db: tuple[float, float] = (0.1, 1.5)
     microphone_db: float = 6.0
     distracted: float = 0.3
+    passing: float = 0.5
+    swell_db: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,7 @@ class SceneMaker:
         background = self._background(rng)
         distraction = self._background(rng) if rng.random() < recipe.distracted else None
         snr, snr_jitter = rng.uniform(*recipe.snr_db), _log_uniform(rng, *recipe.snr_jitter_db)
+        swell_db = rng.uniform(0, recipe.swell_db)
         healthy: list[int] = []
         clips = []
         for ill in fault:
@@ -138,9 +149,11 @@ class SceneMaker:
             healthy = healthy or rng.permutation(recipe.healthy_takes).tolist()
             take = recipe.healthy_takes + int(rng.integers(recipe.faulty_takes)) if ill else healthy.pop()
             level = snr + snr_jitter * rng.standard_normal()
-            noise = unit_power(background(count))
+            noise = unit_power(background(count) * _swell(count, swell_db, rng))
             if distraction is not None and rng.random() < _DISTRACTED_CLIPS:
                 noise = noise + unit_power(distraction(count)) * np.float32(10 ** (-rng.uniform(0, 10) / 20))
+            if rng.random() < recipe.passing:
+                noise = noise + self._passing(count, rng) * np.float32(max(1.0, 10 ** (level / 20)))
             # A machine that its fault makes louder rises over the noise: its recordings share one scale.
             signal = crop(takes[take].astype(np.float32), count, rng)
             clips.append(unit_power(signal + noise * np.float32(10 ** (-level / 20))))
@@ -223,6 +236,17 @@ class SceneMaker:
 
         return stretch
 
+    def _passing(self, count: int, rng: np.random.Generator) -> Samples:
+        """What comes and goes: a few short stretches of other sounds, each its own; float32[count]."""
+        heard = np.zeros(count, np.float32)
+        for _ in range(int(rng.integers(1, _MOST_PASSING + 1))):
+            length = min(count, int(_log_uniform(rng, *_PASSING_S) * SAMPLE_RATE))
+            start = int(rng.integers(count - length + 1))
+            level = np.float32(10 ** (rng.uniform(*_PASSING_DB) / 20))
+            stretch = unit_power(self._background(rng)(length)) * np.hanning(length).astype(np.float32)
+            heard[start : start + length] += level * stretch
+        return heard
+
     def _hall(self, number: int, *, modelled: bool) -> NDArray[np.float16]:
         key = 2 * number + modelled
         if key not in self._halls:
@@ -239,6 +263,13 @@ class SceneMaker:
 def unit_power(samples: Samples) -> Samples:
     """Scale to a mean square of one."""
     return np.asarray(samples / np.sqrt(np.mean(np.square(samples, dtype=np.float64)) + 1e-12), np.float32)
+
+
+def _swell(count: int, deviation_db: float, rng: np.random.Generator) -> Samples:
+    """A slow gain, float32[count]: a level every second, and a straight line in dB between them."""
+    levels = rng.normal(0, deviation_db, count // SAMPLE_RATE + 2)
+    curve = np.interp(np.arange(count) / SAMPLE_RATE, np.arange(len(levels)), levels)
+    return np.asarray(10 ** (curve / 20), np.float32)
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
