@@ -77,13 +77,17 @@ class EncoderManifest(BaseModel):
     frame_groups: dict[str, ColumnGroup]
     frame_hop_s: float
     precision: str = "fp32"
-    stand_in: bool = False
-    """True for a network that was never trained: every place that shows a result of it says so."""
     description: str
     source: dict[str, Any] = {}
     """Where the weights come from: checkpoint or training run, layer, seed."""
     parity: dict[str, Any] = {}
     """Largest absolute difference between torch and ONNX Runtime, by length in seconds and batch."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_stand_in(cls, told: object) -> object:
+        # Every encoder.json written before has it: whether the network was never trained.
+        return {key: value for key, value in told.items() if key != "stand_in"} if isinstance(told, dict) else told
 
     @model_validator(mode="after")
     def _groups_cover_the_columns(self) -> EncoderManifest:

@@ -54,8 +54,6 @@ class Verdict:
         As asked for; empty = unknown.
     model_version, encoder
         What judged, by name.
-    encoder_stand_in
-        The encoder was never trained.
     duration_s
         Of the file.
     windows
@@ -76,7 +74,6 @@ class Verdict:
     machine: str
     model_version: str
     encoder: str
-    encoder_stand_in: bool
     duration_s: float
     windows: tuple[WindowScore, ...]
     vectors: NDArray[np.float32]
@@ -95,7 +92,6 @@ class Verdict:
             "machine": self.machine,
             "model_version": self.model_version,
             "encoder": self.encoder,
-            "encoder_stand_in": self.encoder_stand_in,
             "duration_s": self.duration_s,
             "windows": [asdict(window) for window in self.windows],
             "deciding_window": self.deciding_window,
@@ -155,11 +151,6 @@ class Scorer:
         """The encoder's name."""
         return self.encoder.manifest.name
 
-    @property
-    def stand_in(self) -> bool:
-        """The encoder was never trained."""
-        return self.encoder.manifest.stand_in
-
     def score(self, clip: Clip, machine: str = "", confirmed: NDArray[np.float32] | None = None) -> Verdict:
         """Judge a clip: `embed_clip`, then `classify`.
 
@@ -201,7 +192,6 @@ class Scorer:
             machine=machine,
             model_version=self.model,
             encoder=self.encoder_name,
-            encoder_stand_in=self.stand_in,
             duration_s=clip.duration_s,
             windows=tuple(
                 WindowScore(start_s, end_s, score, p_value)

@@ -55,8 +55,6 @@ def _service_state(visit: session.Here) -> None:
         return
     st.badge(texts("frame.works"), icon=":material/check_circle:", color="green")
     st.caption(texts("frame.model", model=state.model_version or "?", encoder=state.encoder or "?"))
-    if state.encoder_stand_in:
-        st.caption(texts("frame.stand_in"))
     if state.warning:
         st.warning(state.warning)
 

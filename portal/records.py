@@ -25,7 +25,6 @@ class Health(Record):
     status: str
     model_version: str | None = None
     encoder: str | None = None
-    encoder_stand_in: bool | None = None
     warning: str | None = None
 
 
@@ -71,7 +70,6 @@ class Prediction(Record):
     machine: str
     model_version: str
     encoder: str
-    encoder_stand_in: bool
     false_alarm_rate: float
     false_alarm_rate_used: float
     duration_s: float
@@ -479,7 +477,6 @@ class ServingModel(Record):
 
     version: str
     encoder: str | None = None
-    stand_in: bool = False
 
 
 class RetrainState(Record):

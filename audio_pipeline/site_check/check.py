@@ -107,7 +107,7 @@ class SiteCheck:
         One by one.
     scores
         (score over its threshold) of every healthy piece, for the plot.
-    encoder, encoder_stand_in
+    encoder
         What made the vectors.
     """
 
@@ -122,7 +122,6 @@ class SiteCheck:
     machines: tuple[MachineCheck, ...]
     scores: tuple[float, ...]
     encoder: str
-    encoder_stand_in: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -223,7 +222,6 @@ def check_site(
         machines=tuple(checks),
         scores=tuple(margin for _, margin in judged),
         encoder=encoder.manifest.name,
-        encoder_stand_in=encoder.manifest.stand_in,
     )
 
 

@@ -25,8 +25,8 @@ const TEXTS = {
     picture: "Spectrogram: time from left to right, pitch from bottom to top, bright is loud",
     noSteps: "No steps are written down for this machine yet (playbook).",
     once: "Opening a link answers nothing: the answer counts when you press Send in the form.",
-    noSeconds: "The whole clip", score: "score", threshold: "threshold", model: "model", standIn: "stand-in encoder",
-    heard: "Heard", file: "File", length: "Length",
+    noSeconds: "The whole clip", score: "score", threshold: "threshold", model: "model", heard: "Heard", file: "File",
+    length: "Length",
   },
   fr: {
     subject: (name) => `Vrai défaut ou fausse alerte ? ${name}`,
@@ -49,7 +49,7 @@ const TEXTS = {
     noSteps: "Aucune consigne n'est encore écrite pour cette machine (playbook).",
     once: "Ouvrir un lien ne répond à rien : la réponse compte quand vous appuyez sur Envoyer dans le formulaire.",
     noSeconds: "Tout l'enregistrement", score: "score", threshold: "seuil", model: "modèle",
-    standIn: "encodeur provisoire", heard: "Entendu", file: "Fichier", length: "Durée",
+    heard: "Entendu", file: "Fichier", length: "Durée",
   },
 };
 const NEWS = {
@@ -136,7 +136,7 @@ function question(facts, kind, summary, pictures) {
     facts.filename ? `${t.file}: ${line(facts.filename)}` : "",
     facts.duration_s ? `${t.length}: ${figure(facts.duration_s, 1, language)} s` : "",
     `${t.score} ${scored(facts.score, language)}, ${t.threshold} ${scored(facts.threshold, language)}`,
-    `${t.model} ${line(facts.model_version)}${facts.encoder_stand_in ? ` (${t.standIn})` : ""}`,
+    `${t.model} ${line(facts.model_version)}`,
   ].filter(Boolean);
 
   const body = [

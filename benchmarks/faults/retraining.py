@@ -165,8 +165,8 @@ class Site:
                     {"id": name, "created": now, "clip_sha256": clip, "filename": None, "machine": NEW,
                      "anomaly": True, "score": 9.0, "threshold": 2.0, "p_value": 0.01, "rate_asked": 0.01,
                      "rate_used": 0.02, "model_version": self.champion, "encoder": encoder.name,
-                     "encoder_sha256": encoder.sha256, "encoder_stand_in": encoder.stand_in, "confirmed": 0,
-                     "deciding_window": 0, "sensor": {"ok": True, "findings": []}, "episode_id": None},
+                     "encoder_sha256": encoder.sha256, "confirmed": 0, "deciding_window": 0,
+                     "sensor": {"ok": True, "findings": []}, "episode_id": None},
                     [{"prediction_id": name, "position": 0, "start_s": 0.0, "end_s": 10.0, "score": 9.0,
                       "p_value": 0.01, "vector": to_bytes(vector)}],
                 )  # fmt: skip

@@ -177,8 +177,8 @@ def store_predictions(url: str, artifacts: Path, count: int, seed: int = 0) -> l
                 "id": name, "created": now, "clip_sha256": clip, "filename": f"{number}.wav", "machine": "fan/id_00",
                 "anomaly": number % 2 == 0, "score": 1.0, "threshold": 2.0, "p_value": 0.5, "rate_asked": 0.01,
                 "rate_used": 0.01, "model_version": scorer.model, "encoder": manifest.name,
-                "encoder_sha256": manifest.sha256, "encoder_stand_in": manifest.stand_in, "confirmed": 0,
-                "deciding_window": 0, "sensor": {"ok": True, "findings": []}, "episode_id": None,
+                "encoder_sha256": manifest.sha256, "confirmed": 0, "deciding_window": 0,
+                "sensor": {"ok": True, "findings": []}, "episode_id": None,
             }  # fmt: skip
             window = {
                 "prediction_id": name, "position": 0, "start_s": 0.0, "end_s": 10.0, "score": 1.0, "p_value": 0.5,

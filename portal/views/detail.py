@@ -235,8 +235,6 @@ def _figures(prediction: Prediction, visit: Here) -> None:
     texts, formats = visit.texts, visit.formats
     with st.expander(texts("detail.figures"), icon=":material/data_object:"):
         st.markdown(wording.false_alarms(prediction, texts, formats))
-        if prediction.encoder_stand_in:
-            st.markdown(texts("frame.stand_in"))
         st.table(
             {
                 texts("field.filename"): plain(prediction.filename or "–"),

@@ -185,8 +185,6 @@ def _production(stats: Stats, visit: Here) -> None:
     st.subheader(texts("overview.model"))
     if stats.model:
         st.markdown(texts("overview.serves", model=stats.model.version, encoder=stats.model.encoder or "?"))
-        if stats.model.stand_in:
-            st.caption(texts("frame.stand_in"))
     retrain = stats.retrain
     if retrain.running:
         show_line(wording.job_outcome(retrain.running, texts, formats))

@@ -276,7 +276,6 @@ class Facts(BaseModel):
     audio_url: str = Field(description="Path on this service.")
     spectrogram_url: str = Field(description="Path on this service.")
     model_version: str
-    encoder_stand_in: bool
 
 
 def feedback_of(row: Answer) -> FeedbackAnswer:

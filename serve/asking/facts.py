@@ -66,7 +66,6 @@ def facts_of(service: Service, question: Question, prediction: Prediction) -> Fa
             "audio_url": f"/predictions/{prediction.id}/audio",
             "spectrogram_url": f"/predictions/{prediction.id}/spectrogram.png?explained=true",
             "model_version": prediction.model_version,
-            "encoder_stand_in": prediction.encoder_stand_in,
         }
     )
 

@@ -81,7 +81,6 @@ class Prediction(Base):
     model_version: Mapped[str] = mapped_column(String(255))
     encoder: Mapped[str] = mapped_column(String(255))
     encoder_sha256: Mapped[str] = mapped_column(String(64))
-    encoder_stand_in: Mapped[bool]
     confirmed: Mapped[int]
     """How many confirmed faults it was scored with."""
     deciding_window: Mapped[int]

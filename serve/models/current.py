@@ -88,7 +88,7 @@ class ServedModel:
         self._metrics.model_broken.set(0)
         self._metrics.swaps.inc()
         self._metrics.model_info.clear()
-        self._metrics.model_info.labels(scorer.model, scorer.encoder_name, str(scorer.stand_in).lower()).set(1)
+        self._metrics.model_info.labels(scorer.model, scorer.encoder_name).set(1)
         logger.info("Model %s serves (encoder %s).", scorer.model, scorer.encoder_name)
 
     async def follow(self) -> None:

@@ -78,7 +78,7 @@ class Metrics:
             registry=registry,
         )
         self.model_info = Gauge(
-            "wheeltapper_model_info", "The model that serves (1).", ("model", "encoder", "stand_in"), registry=registry
+            "wheeltapper_model_info", "The model that serves (1).", ("model", "encoder"), registry=registry
         )
         self.model_broken = Gauge(
             "wheeltapper_model_broken", "1 while artifacts/current.json names what cannot be loaded.", registry=registry

@@ -82,7 +82,6 @@ class ModelInService(BaseModel):
 
     version: str
     encoder: str
-    stand_in: bool
 
 
 class RetrainState(BaseModel):

@@ -101,7 +101,6 @@ def _store(
         "model_version": verdict.model_version,
         "encoder": verdict.encoder,
         "encoder_sha256": encoder_sha256,
-        "encoder_stand_in": verdict.encoder_stand_in,
         "confirmed": confirmed,
         "deciding_window": verdict.deciding_window,
         "sensor": told["sensor"],

@@ -59,7 +59,6 @@ class PredictionAnswer(BaseModel):
     machine: str
     model_version: str
     encoder: str
-    encoder_stand_in: bool = Field(description="The encoder was never trained: scores are for trying things out.")
     false_alarm_rate: float = Field(description="False alarms per healthy clip that were asked for.")
     false_alarm_rate_used: float = Field(description="The rate in use; higher where too few normals support less.")
     duration_s: float
@@ -101,7 +100,6 @@ class Health(BaseModel):
     status: str
     model_version: str | None = None
     encoder: str | None = None
-    encoder_stand_in: bool | None = None
     warning: Annotated[
         str | None, Field(description="It works, and something needs a person: say, a damaged new model.")
     ] = None
@@ -181,7 +179,6 @@ def answer_of(row: Prediction) -> PredictionAnswer:
         machine=row.machine,
         model_version=row.model_version,
         encoder=row.encoder,
-        encoder_stand_in=row.encoder_stand_in,
         false_alarm_rate=row.rate_asked,
         false_alarm_rate_used=row.rate_used,
         duration_s=row.clip.duration_s,

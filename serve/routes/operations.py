@@ -31,7 +31,6 @@ def ready(service: ServiceDep) -> Health:
         status="ready",
         model_version=scorer.model,
         encoder=scorer.encoder_name,
-        encoder_stand_in=scorer.stand_in,
         warning=" ".join(filter(None, (service.model.problem, service.production.problem))) or None,
     )
 

@@ -50,4 +50,4 @@ def _model(service: Service) -> stats.ModelInService | None:
         scorer = service.model.scorer
     except BrokenArtifact:
         return None
-    return stats.ModelInService(version=scorer.model, encoder=scorer.encoder_name, stand_in=scorer.stand_in)
+    return stats.ModelInService(version=scorer.model, encoder=scorer.encoder_name)

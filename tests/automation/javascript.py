@@ -66,6 +66,5 @@ def facts(**different: Any) -> dict[str, Any]:
         "audio_url": "/predictions/p/audio",
         "spectrogram_url": "/predictions/p/spectrogram.png",
         "model_version": "20261124-1",
-        "encoder_stand_in": False,
         **different,
     }

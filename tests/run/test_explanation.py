@@ -19,7 +19,6 @@ ANSWER: dict[str, Any] = {
     "false_alarm_rate_used": 0.01,
     "model_version": "model-1",
     "encoder": "default",
-    "encoder_stand_in": False,
 }
 
 
@@ -51,8 +50,3 @@ def test_the_window_that_decides_is_named_when_there_are_several() -> None:
 def test_a_machine_that_the_model_does_not_know_is_not_named_as_what_it_was_compared_with() -> None:
     assert "healthy clips of fan/id_00" in explain(ANSWER)
     assert "healthy clips of any machine that the model knows" in explain(ANSWER, known=False)
-
-
-def test_a_stand_in_is_called_one() -> None:
-    assert "STAND-IN" not in explain(ANSWER)
-    assert "STAND-IN" in explain(ANSWER | {"encoder_stand_in": True})

@@ -266,6 +266,10 @@ def test_a_database_with_predictions_is_brought_up_to_date(database_url: str) ->
             {**moment, "vector": np.zeros(4, "<f4").tobytes()},
         )
     database.migrate()
+    with database.engine.execution_options(will_write=True).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")  # a step back, and forth again
+    database.migrate()
     with database.read() as session:
         kept = session.get_one(Prediction, UUID(int=1))
         assert (kept.filename, len(kept.windows), kept.episode_id) == ("a.wav", 1, None)

