@@ -11,8 +11,9 @@ not outvoted by averages that are fine, and two groups that find a row odd say m
 weigh anything. Chosen on synthetic plants alone (`benchmarks/detection`, `choose`).
 
 A group whose distances training gave a unit (`ColumnGroup.absolute`) is scored in that unit, not in the machine's own
-deviations. Where a network hears nothing in a machine its rows lie close together, and stay silent; blown up to one
-deviation they would add chance to every score (`benchmarks/synthetic/FINDINGS.md`).
+deviations, and only beyond what its healthy clips reach by themselves. Where a network hears nothing in a machine its
+rows lie close together, and stay silent; blown up to one deviation they would add chance to every score
+(`benchmarks/synthetic/FINDINGS.md`).
 """
 
 from __future__ import annotations
@@ -58,17 +59,20 @@ class GroupModel(ABC):
         Which columns, and how they are standardised and whitened.
     bank
         float64[r, d]: normals that neighbours are looked up in.
-    median, spread
-        float64[backends]: of the raw scores of normals that the scoring model had not seen.
+    offset, spread
+        float64[backends]: from the raw scores of normals that the scoring model had not seen.
     """
 
     BACKENDS: ClassVar[tuple[str, ...]]
+    BEYOND: ClassVar[float]
+    """Deviations above the median of those raw scores at which a score is 0."""
     SPREAD_FLOOR: ClassVar[float]
+    """Added to their deviation."""
 
     name: str
     white: Whitening
     bank: Floats
-    median: Floats
+    offset: Floats
     spread: Floats
 
     @classmethod
@@ -91,12 +95,12 @@ class GroupModel(ABC):
         """Return float64[backends, n], in the order of `BACKENDS`."""
 
     def score(self, vectors: Floats) -> Floats:
-        """Return float64[n]: the backends' mean, around 0 for normals."""
+        """Return float64[n]: the backends' mean, around 0 for normals or below."""
         return self.normalise(self.raw_scores(vectors))
 
     def normalise(self, raw: Floats) -> Floats:
-        """Return float64[n]: the mean of raw scores, float64[backends, n], less the median and over the spread."""
-        return np.asarray(((raw - self.median[:, None]) / self.spread[:, None]).mean(0))
+        """Return float64[n]: the mean of raw scores, float64[backends, n], less the offset and over the spread."""
+        return np.asarray(((raw - self.offset[:, None]) / self.spread[:, None]).mean(0))
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class RelativeGroup(GroupModel):
     """
 
     BACKENDS = ("mahalanobis", "borrowed_mahalanobis", "local_density")
+    BEYOND = 0.0
     SPREAD_FLOOR = 0.15
     """A backend that hardly varies on normals must not outshout the others over nothing."""
 
@@ -153,8 +158,9 @@ class AbsoluteGroup(GroupModel):
     """A group whose distances have a unit; its bank is less the centre, in that unit."""
 
     BACKENDS = ("absolute_distance",)
+    BEYOND = 3.0
     SPREAD_FLOOR = 1.0
-    """The unit. Training scores by the same: a network that hears nothing had better keep its rows within it."""
+    """The unit. In training, too: a network that hears nothing had better keep its rows within it."""
 
     @classmethod
     def fit(cls, name: str, columns: slice, vectors: Floats, others: Others | None = None) -> Self:  # noqa: ARG003
@@ -329,7 +335,7 @@ def fit_site(
         for number, plan in enumerate(plans):
             median, spread = _median_and_spread(fair[number], site_variance)
             fitting = kind.fit(name, columns, vectors[plan.rows], others[number])
-            model = replace(fitting, median=median, spread=spread + kind.SPREAD_FLOOR)
+            model = replace(fitting, offset=median + kind.BEYOND * spread, spread=spread + kind.SPREAD_FLOOR)
             fitted[number].append(model)
             held_out[number].append(model.normalise(raw[number]))
     return tuple(

@@ -232,10 +232,10 @@ def _normalised_mean(graph: _Graph, raw: Sequence[str], fitted: Sequence[GroupMo
     """[K, N] of each backend → [K, N]."""
     terms = []
     for position, of_backend in enumerate(raw):
-        median = graph.constant(np.array([[g.median[position]] for g in fitted]))
+        offset = graph.constant(np.array([[g.offset[position]] for g in fitted]))
         # The mean over backends is folded into the spread.
         spread = graph.constant(np.array([[len(raw) * g.spread[position]] for g in fitted]))
-        terms.append(graph.node("Div", graph.node("Sub", of_backend, median), spread))
+        terms.append(graph.node("Div", graph.node("Sub", of_backend, offset), spread))
     return graph.node("Sum", *terms)
 
 

@@ -5,7 +5,8 @@ beside the plain ones shall rank faults above healthy clips: what those find alr
 detector measures distances in the trained columns as they are, so the network also learns when to say nothing: where it
 hears no fault, rows that lie close together cost no ranking.
 Resumable, seeded, in pieces as long as one likes: a checkpoint holds weights, their running average, optimiser and
-step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint.
+step; batches follow from seed and step. Whatever interrupts costs at most the steps since the last checkpoint. At the
+end of the schedule fresh episodes give the columns their unit (`unit`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from audio_pipeline.errors import SettingsError
 from audio_pipeline.pretraining.corpus import load
 from audio_pipeline.pretraining.losses import contrast, episode_losses
 from audio_pipeline.pretraining.scenes import KNOTS, Recipe, SceneMaker
+from audio_pipeline.pretraining.unit import give_unit, within_machines
 from audio_pipeline.torch_encoders.export import export_encoder
 from audio_pipeline.torch_encoders.logmel import COARSE, FINE, Spectrum
 from audio_pipeline.torch_encoders.machine_encoder import COLUMNS, FRAME_HOP_S, TRAINED, MachineEncoder
@@ -51,9 +53,11 @@ class Schedule:
         Healthy clips of an episode that the others are judged by.
     fused
         Weight, beside the contrast, of the detector's ranking of faults on all groups together.
+    unit_batches
+        Fresh batches at the end, which give the columns their unit.
     """
 
-    steps: int = 4000
+    steps: int = 2000
     rate: float = 1e-3
     warm_up: int = 100
     decay: float = 0.4
@@ -61,6 +65,7 @@ class Schedule:
     known: int = 10
     fused: float = 2.0
     average: float = 0.99
+    unit_batches: int = 60
     seed: int = 0
 
     def factor(self, step: int) -> float:
@@ -175,7 +180,7 @@ def pretrain(
     with (out / LOG).open("a", newline="") as log:
         rows = csv.writer(log)
         try:
-            for batch in _batches(maker, recipe, schedule, step, workers):
+            for batch in _batches(maker, recipe, step, schedule.steps, workers):
                 if time.monotonic() > deadline:
                     break
                 found = _learn(encoder, average, optimiser, schedule, step, batch, device)
@@ -191,6 +196,10 @@ def pretrain(
                     saved = time.monotonic()
         finally:  # Ctrl-C as well: nothing learned is lost
             _save(out / CHECKPOINT, step, encoder, average, optimiser, schedule, recipe)
+    if step == schedule.steps:
+        fresh = _batches(maker, recipe, step, step + schedule.unit_batches, workers)
+        covariance = within_machines(trained_encoder(out / CHECKPOINT)[0], fresh)
+        _save(out / CHECKPOINT, step, encoder, average, optimiser, schedule, recipe, torch.from_numpy(covariance))
     return step
 
 
@@ -220,9 +229,9 @@ def _learn(
     return {name: loss.item() for name, loss in found.items()}
 
 
-def _batches(maker: SceneMaker, recipe: Recipe, schedule: Schedule, first: int, workers: int) -> Iterator[Batch]:
+def _batches(maker: SceneMaker, recipe: Recipe, first: int, last: int, workers: int) -> Iterator[Batch]:
     loader = DataLoader(
-        Batches(maker, recipe, first, schedule.steps),
+        Batches(maker, recipe, first, last),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
@@ -232,10 +241,12 @@ def _batches(maker: SceneMaker, recipe: Recipe, schedule: Schedule, first: int, 
 
 
 def trained_encoder(checkpoint: Path) -> tuple[MachineEncoder, int]:
-    """The running average of the weights, as an encoder, and its steps."""
+    """The running average of the weights, as an encoder, and its steps; the columns in their unit once it is known."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     encoder = MachineEncoder()
     encoder.load_state_dict(state["average"])
+    if state["within_machines"] is not None:
+        give_unit(encoder, state["within_machines"].numpy())
     return encoder, int(state["step"])
 
 
@@ -264,6 +275,7 @@ def _save(
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     recipe: Recipe,
+    within: Tensor | None = None,
 ) -> None:
     partial = path.with_suffix(".part")
     torch.save(
@@ -272,6 +284,7 @@ def _save(
             "weights": encoder.state_dict(),
             "average": average,
             "optimiser": optimiser.state_dict(),
+            "within_machines": within,
             "schedule": asdict(schedule),
             "recipe": asdict(recipe),
         },

@@ -75,7 +75,9 @@ def standard_scores(raw: Sequence[Tensor], fault: Sequence[Tensor], floor: float
     """Raw scores of several episodes in one group of columns → float64[m] each, about 0 for what is healthy.
 
     Each backend is normalised by its own scores of the tested healthy clips, then the backends are averaged. A handful
-    of clips gives a poor spread: it is drawn towards that of all episodes, as the detector draws it to the site's.
+    of clips gives a poor spread: it is drawn towards that of all episodes, as the detector draws it to the site's. What
+    the detector counts only beyond some deviations counts in full here: from faults that do not reach that far there
+    is most to learn.
 
     Parameters
     ----------

@@ -3,7 +3,8 @@
 For each encoder folder: mean AUC over the ladder's sites of every group of columns alone, of the groups that its
 manifest marks as scored, and of other combinations (`--groups logmel_mean,logmel_peak`), all through our detector.
 With `--altered`, real healthy machines with faults made on purpose take the place of synthetic machines. Paired
-intervals against the first encoder's scored groups are over sites.
+intervals against the first encoder's scored groups are over sites. With `--price GROUP`, what that group costs on real
+healthy clips where it hears nothing (`price`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from audio_pipeline.encoder import DEFAULT_ENCODER, ColumnGroup, Encoder
 from benchmarks.encoders.scores import detector
 from benchmarks.synthetic.altered import AlteredSite, altered_sites
 from benchmarks.synthetic.ladder import CHOOSING_SEED, LadderPlan, Site, cached
+from benchmarks.synthetic.price import prices
 
 Floats = NDArray[np.float64]
 
@@ -32,16 +34,23 @@ def main() -> None:
     parser.add_argument("--groups", action="append", default=[], metavar="GROUP,GROUP", help="score these together")
     parser.add_argument("--cache", type=Path, default=Path("runs/synthetic"), help="folder for the ladder's clips")
     parser.add_argument("--altered", action="store_true", help="faults made in real healthy clips")
+    parser.add_argument("--price", metavar="GROUP", help="what this group costs on real healthy clips")
     parser.add_argument("--halves", type=int, default=2, help="random references a site")
     arguments = parser.parse_args()
+    encoders = [pair.split("=", 1) for pair in arguments.encoder or [f"default={DEFAULT_ENCODER}"]]
+    if arguments.price:
+        for name, folder in encoders:
+            found = prices(Encoder.load(Path(folder)), arguments.data, arguments.price)
+            by_column = " ".join(f"{column} {value:+.3f}" for column, value in found.items())
+            print(f"{name:12s} {np.mean(list(found.values())):+.4f}  {by_column}", flush=True)
+        return
     ladder: Sequence[Site | AlteredSite]
     if arguments.altered:
         ladder = list(altered_sites(arguments.data))
     else:
         ladder = list(cached(arguments.cache, arguments.data, LadderPlan(seed=CHOOSING_SEED)))
     first: Floats | None = None
-    for pair in arguments.encoder or [f"default={DEFAULT_ENCODER}"]:
-        name, folder = pair.split("=", 1)
+    for name, folder in encoders:
         encoder = Encoder.load(Path(folder))
         embedded = [np.concatenate([encoder.embed(clip[None]).vectors for clip in site.clips]) for site in ladder]
         groups = encoder.manifest.groups

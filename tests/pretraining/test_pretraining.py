@@ -31,12 +31,13 @@ from audio_pipeline.pretraining.loop import (
 from audio_pipeline.pretraining.losses import contrast
 from audio_pipeline.pretraining.machines import any_machine, sound, with_fault
 from audio_pipeline.pretraining.scenes import Recipe, SceneMaker
+from audio_pipeline.pretraining.unit import give_unit, within_machines
 from audio_pipeline.torch_encoders.machine_encoder import TRAINED, MachineEncoder
 
 SMALL = Recipe(
     episodes=2, healthy=6, faulty=4, seconds=(1.0,), machine_pool=3, healthy_takes=8, faulty_takes=2, real_share=0.3
 )
-FEW = Schedule(steps=4, known=4)
+FEW = Schedule(steps=4, known=4, unit_batches=2)
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,7 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been_and_its_encoder_e
     assert max(manifest.parity["max_abs_difference"].values()) <= 1e-4
     assert Encoder.load(tmp_path / "encoder").manifest == manifest
     assert manifest.groups[TRAINED].source == "trained"
+    assert manifest.groups[TRAINED].absolute
 
 
 def test_a_training_is_not_gone_on_with_another_seed_and_a_killed_one_logs_each_step_once(packed, tmp_path):
@@ -192,6 +194,30 @@ def test_learning_one_batch_lowers_its_losses(packed):
         sum(losses_.values()).backward()
         optimiser.step()
     assert all(found[-1][name] < 0.9 * found[0][name] for name in found[0])
+
+
+def test_the_unit_of_the_columns_is_how_far_healthy_clips_of_a_machine_lie_apart(packed):
+    torch.manual_seed(0)
+    encoder = MachineEncoder().eval()
+    batches = [Batches(SceneMaker(corpus.load(packed), SMALL, seed=1), SMALL, 0, 4)[number] for number in range(4)]
+    before = np.linalg.eigvalsh(within_machines(encoder, batches))
+    give_unit(encoder, within_machines(encoder, batches))
+    after = np.sort(np.linalg.eigvalsh(within_machines(encoder, batches)))
+    np.testing.assert_allclose(after, before / (before + before.mean()), rtol=0.01, atol=1e-4)
+    assert after.max() < 1 < before.max() / before.mean()
+
+
+def test_what_passes_is_heard_for_a_moment_and_in_no_other_clip(packed):
+    silent = replace(SMALL, seconds=(8.0,), snr_db=(60.0, 60.0), snr_jitter_db=(1e-3, 2e-3), distracted=0.0)
+    loaded = corpus.load(packed)
+    loudness = []
+    for passing in (0.0, 1.0):
+        recipe = replace(silent, passing=passing)
+        audio = np.concatenate([SceneMaker(loaded, recipe, seed=0).episode(number).audio for number in range(6)])
+        loudness.append((audio.reshape(len(audio), 80, -1) ** 2).mean(2))
+    # A tenth of a second stands out against the clip's middle one where something passes.
+    stands_out = [np.log(of.max(1) / np.median(of, axis=1)).mean() for of in loudness]
+    assert stands_out[1] > stands_out[0] + 0.1
 
 
 def test_the_trained_columns_hear_how_sound_changes_and_not_how_loud_its_bands_are():

@@ -71,7 +71,7 @@ def pretrain(
     pack: Annotated[
         Path | None, typer.Option(help="First pack the listed recordings of this data folder into --corpus.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 1200,
+    steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that make batches.")] = 1,
     takes: Annotated[
