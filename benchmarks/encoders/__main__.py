@@ -46,7 +46,7 @@ CONTROL = "ours, untrained"
 _CHOSEN = (
     "The two plain groups that ours scores were chosen by looking at these labelled sets, the detector's backends on "
     "synthetic plants (ARCHITECTURE, *How it was chosen*): its rows are optimistic, and the intervals do not contain "
-    "that choice. What was trained, and how it is scored, was chosen on faults made on purpose."
+    "that choice. What was trained, and how it is scored, was chosen on faults made on purpose and on normal clips."
 )
 Vectors = dict[str, NDArray[np.float64]]
 
