@@ -6,7 +6,8 @@ Here: the graph's nodes, and nothing fitted or measured. Not here: fitting (`bac
                             (or, in a unit that training gave the columns: distance from the nearest normal)
                                            └► likeness to its confirmed faults ─► lifts         [H of them have any]
     machine ────► its own model, or the lowest of all for an unknown machine
-    confirmed ──► nearness to a confirmed fault, whitened ─► lifts the score towards the top of the calibration
+    confirmed ──► nearness to a confirmed fault, whitened or in its unit ─► lifts the score towards the top of the
+                  calibration
     calibration ► p = (1 + #{calibration scores >= score}) / (rows + 1)
 
 Every row is scored under every machine's model, and one of them chosen: a row's result depends on that row alone.
@@ -71,35 +72,38 @@ def build(
     """
     graph = _Graph()
     embedding, machine = "embedding", "machine"
-    groups, group_scores = [], []
+    groups, group_scores, whites = [], [], {}
     for position in range(len(models[0].groups)):
         fitted = [model.groups[position] for model in models]
         group = _Whitened(graph, [g.white for g in fitted])
-        rows = group.standardise(embedding)
-        white_rows = graph.node("MatMul", rows, group.matrix)
-        groups.append((fitted[0].name, group, white_rows))
-        relative = [g for g in fitted if isinstance(g, RelativeGroup)]
-        if relative:
-            group_scores.append(_group_score(graph, rows, white_rows, relative))
+        absolute = [g for g in fitted if isinstance(g, AbsoluteGroup)]
+        if absolute:
+            placed = group.centred(embedding)
+            group_scores.append(_absolute_score(graph, placed, absolute))
         else:
-            absolute = [g for g in fitted if isinstance(g, AbsoluteGroup)]
-            group_scores.append(_absolute_score(graph, group.centred(embedding), absolute))
+            standard = group.standardise(embedding)
+            placed = whites[fitted[0].name] = graph.node("MatMul", standard, group.matrix)
+            relative = [g for g in fitted if isinstance(g, RelativeGroup)]
+            group_scores.append(_group_score(graph, standard, placed, relative))
+        groups.append((group, bool(absolute), placed))
     fused = _fuse(graph, group_scores)
     unknown, chosen = _choose_model(graph, fused, machine, models, machines)
-    whites = {name: white for name, _, white in groups}
     lifted = _pick(graph, fused, chosen)
     heads = [(number, model.head) for number, model in enumerate(models) if model.head]
     if heads:
         lifted = graph.node("Add", lifted, _lift(graph, embedding, whites, heads, len(models), chosen))
-    # Faults are whitened by the models that judge these rows, not by all: for one row that is one of K.
+    # Faults are placed by the models that judge these rows, not by all: for one row that is one of K.
     judging, position_of_row = graph.distinct(chosen)
     known = graph.node("Concat", graph.constant(confirmed.reshape(-1, width)), "confirmed", axis=0)
     separations, fault_sizes = [], []
-    for _, group, white_rows in groups:
+    for group, in_its_unit, placed in groups:
         judges = group.only(judging)
-        white_faults = graph.node("MatMul", judges.standardise(known), judges.matrix)
-        fault_size = _squared_length(graph, white_faults)
-        apart = _separation(graph, graph.node("Gather", white_rows, judging), white_faults, fault_size)
+        if in_its_unit:
+            faults = judges.centred(known)
+        else:
+            faults = graph.node("MatMul", judges.standardise(known), judges.matrix)
+        fault_size = _squared_length(graph, faults)
+        apart = _separation(graph, graph.node("Gather", placed, judging), faults, fault_size)
         share = graph.constant(np.float32(1 / group.width))  # each group counts the same
         separations.append(graph.node("Mul", apart, share))
         fault_sizes.append(graph.node("Mul", fault_size, share))
@@ -322,7 +326,7 @@ def _lift(
 
 
 def _separation(graph: _Graph, rows: str, faults: str, fault_size: str) -> str:
-    """Squared whitened distance of each row from each confirmed fault, [U, N, C]."""
+    """Squared distance of each row from each confirmed fault, [U, N, C]."""
     product = graph.node("MatMul", rows, graph.node("Transpose", faults, perm=[0, 2, 1]))
     row_size = graph.node("Unsqueeze", _squared_length(graph, rows), graph.axes(2))
     sizes = graph.node("Add", row_size, graph.node("Unsqueeze", fault_size, graph.axes(1)))
@@ -332,9 +336,9 @@ def _separation(graph: _Graph, rows: str, faults: str, fault_size: str) -> str:
 def _nearness(graph: _Graph, separations: Sequence[str], fault_sizes: Sequence[str]) -> str:
     """How near a row is to a confirmed fault, [U, N]: 1 a twin, 0 anything else.
 
-    With squared whitened distances d(row, fault) and d(fault, centre): 2 - 4 d(row, fault) / d(fault, centre), cut at 0
-    and 1. A twin lies within a quarter; a normal row is about as far from the fault as the centre is and stays
-    untouched: already from a half on nothing is lifted.
+    With squared distances d(row, fault) and d(fault, centre), whitened or in their unit:
+    2 - 4 d(row, fault) / d(fault, centre), cut at 0 and 1. A twin lies within a quarter; a normal row is about as far
+    from the fault as the centre is and stays untouched: already from a half on nothing is lifted.
     """
     apart = graph.node("Sum", *separations)
     size = graph.node("Unsqueeze", graph.node("Sum", *fault_sizes), graph.axes(1))

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from audio_pipeline.detector import calibration
-from audio_pipeline.detector.backends import MachineModel
+from audio_pipeline.detector.backends import AbsoluteGroup, MachineModel
 from audio_pipeline.detector.classifier import Classifier
 from audio_pipeline.detector.graph import build
 from audio_pipeline.detector.training import fit
@@ -63,7 +63,7 @@ def test_scores_are_those_of_the_float64_models_for_known_unknown_and_impossible
 def test_twins_of_confirmed_faults_are_lifted_under_the_model_of_their_own_machine(case: Case) -> None:
     random = np.random.default_rng(1)
     faults = case.rows[1::125]  # slight ones, four a machine, that pass for healthy
-    steps = np.linspace(0, 1, 40)[:, None, None]
+    steps = np.linspace(0, 1.5, 40)[:, None, None]
     rows = (faults + steps * random.standard_normal(faults.shape)).astype(np.float32).reshape(-1, faults.shape[1])
     machines = np.tile(np.repeat(np.arange(1, MACHINES + 1), 4), 40) * (random.random(len(rows)) < 0.7)
     novelty = Case(case.models, case.classifier, case.calibration, rows, machines).expected()
@@ -75,8 +75,11 @@ def test_twins_of_confirmed_faults_are_lifted_under_the_model_of_their_own_machi
     for row, vector in enumerate(rows.astype(np.float64)):
         apart, size = np.zeros(len(faults)), np.zeros(len(faults))
         for group in case.models[own[row]].groups:
-            white, fault = (group.white.apply(of) for of in (vector[None], faults))
-            apart += ((white - fault) ** 2).mean(axis=1)
+            if isinstance(group, AbsoluteGroup):  # in its unit, as it is
+                place, fault = (of[:, group.white.columns] - group.white.centre for of in (vector[None], faults))
+            else:
+                place, fault = (group.white.apply(of) for of in (vector[None], faults))
+            apart += ((place - fault) ** 2).mean(axis=1)
             size += (fault**2).mean(axis=1)
         near[row] = np.clip(2 - 4 * apart / size, 0, 1).max()
     assert 0.05 < (near == 0).mean() < 0.9
