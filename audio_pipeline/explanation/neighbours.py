@@ -139,11 +139,12 @@ def nearest(
     if not len(rows) or len(normals) < 2:
         return ()
     squared = np.zeros(len(rows))
-    groups = [group.columns for group in manifest.groups.values() if group.scored]
-    for columns in groups:
-        deviation = normals[:, columns].std(0)
-        scale = deviation + 0.1 * float(np.median(deviation)) + 1e-9
-        apart = (known.vectors[rows, columns] - vector[columns]) / scale
+    groups = [group for group in manifest.groups.values() if group.scored]
+    for group in groups:
+        deviation = normals[:, group.columns].std(0)
+        # Columns with a unit are compared in it: what hears nothing in a machine does not choose its neighbours.
+        scale = 1.0 if group.absolute else deviation + 0.1 * float(np.median(deviation)) + 1e-9
+        apart = (known.vectors[rows, group.columns] - vector[group.columns]) / scale
         squared += (apart**2).mean(1) / len(groups)
     order = np.argsort(squared, kind="stable")
     chosen: list[int] = []
