@@ -21,7 +21,7 @@ from audio_pipeline.clip import SAMPLE_RATE
 from audio_pipeline.errors import TrainingError
 from audio_pipeline.finetuning.weights import trainable
 from audio_pipeline.pretraining.alterations import altered, crop
-from audio_pipeline.pretraining.losses import episode_losses
+from audio_pipeline.pretraining.losses import fused_ranking
 from audio_pipeline.torch_encoders.machine_encoder import TRAINED, MachineEncoder
 
 Samples = NDArray[np.float32]
@@ -154,4 +154,4 @@ def _loss(module: MachineEncoder, drawn: Sequence[Samples], tuning: Tuning) -> T
     fault = torch.zeros(len(drawn), clips, dtype=torch.bool)
     fault[:, tuning.reference + tuning.healthy :] = True
     columns = {name: values.reshape(len(drawn), clips, -1) for name, values in groups.items()}
-    return episode_losses(columns, [tuning.reference] * len(drawn), fault, {TRAINED})["fused"]
+    return fused_ranking(columns, [tuning.reference] * len(drawn), fault, {TRAINED})

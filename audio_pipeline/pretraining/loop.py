@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from audio_pipeline.encoder import EncoderManifest
 from audio_pipeline.errors import SettingsError
 from audio_pipeline.pretraining.corpus import load
-from audio_pipeline.pretraining.losses import contrast, episode_losses
+from audio_pipeline.pretraining.losses import contrast, fused_ranking
 from audio_pipeline.pretraining.scenes import KNOTS, Recipe, SceneMaker
 from audio_pipeline.pretraining.unit import give_unit, within_machines
 from audio_pipeline.torch_encoders.export import export_encoder
@@ -79,8 +79,8 @@ def losses(encoder: MachineEncoder, batch: Batch, known: int) -> dict[str, Tenso
     coarse, fine, fault = batch
     groups = {**encoder.plain(coarse, fine), TRAINED: encoder.dynamics(coarse)}
     columns = {name: rows.reshape(*fault.shape, -1) for name, rows in groups.items()}
-    ranked = episode_losses(columns, [known] * len(fault), fault, {TRAINED})
-    return {"contrast": contrast(columns[TRAINED], fault), "fused": ranked["fused"].float()}
+    fused = fused_ranking(columns, [known] * len(fault), fault, {TRAINED})
+    return {"contrast": contrast(columns[TRAINED], fault), "fused": fused.float()}
 
 
 class Batches(Dataset[Batch]):

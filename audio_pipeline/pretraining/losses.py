@@ -103,10 +103,10 @@ def ranking(scores: Tensor, fault: Tensor) -> Tensor:
     return functional.softplus(behind).mean()
 
 
-def episode_losses(
+def fused_ranking(
     groups: Mapping[str, Tensor], reference: Sequence[int], fault: Tensor, absolute: Collection[str] = ()
-) -> dict[str, Tensor]:
-    """Ranking losses of a batch of episodes.
+) -> Tensor:
+    """Ranking loss of a batch of episodes, of all groups' scores fused: each learns what the others miss.
 
     Parameters
     ----------
@@ -118,25 +118,15 @@ def episode_losses(
         bool[episodes, clips].
     absolute
         The groups whose distances have a unit.
-
-    Returns
-    -------
-    dict
-        By group, and `fused`: of all groups' scores together (log-sum-exp), so that each learns what the others miss.
     """
     tested_fault = [ill[count:] for ill, count in zip(fault, reference, strict=True)]
-    scores = {}
+    scores = []
     for name, columns in groups.items():
         measure, kind = (absolute_distances, AbsoluteGroup) if name in absolute else (log_scores, RelativeGroup)
         raw = [measure(rows[:count], rows[count:]) for rows, count in zip(columns, reference, strict=True)]
-        scores[name] = standard_scores(raw, tested_fault, kind.SPREAD_FLOOR)
-    scores["fused"] = [
-        torch.logsumexp(SHARPNESS * torch.stack(parts), 0) / SHARPNESS for parts in zip(*scores.values(), strict=True)
-    ]
-    return {
-        name: torch.stack([ranking(s, ill) for s, ill in zip(of_group, tested_fault, strict=True)]).mean()
-        for name, of_group in scores.items()
-    }
+        scores.append(standard_scores(raw, tested_fault, kind.SPREAD_FLOOR))
+    fused = [torch.logsumexp(SHARPNESS * torch.stack(parts), 0) / SHARPNESS for parts in zip(*scores, strict=True)]
+    return torch.stack([ranking(s, ill) for s, ill in zip(fused, tested_fault, strict=True)]).mean()
 
 
 def contrast(columns: Tensor, fault: Tensor, temperature: float = 0.1) -> Tensor:

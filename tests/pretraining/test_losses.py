@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from audio_pipeline.detector.backends import SAME, AbsoluteGroup, RelativeGroup
-from audio_pipeline.pretraining.losses import absolute_distances, episode_losses, log_scores, ranking
+from audio_pipeline.pretraining.losses import absolute_distances, fused_ranking, log_scores, ranking
 
 
 def test_log_scores_are_the_detectors():
@@ -38,6 +38,6 @@ def test_a_group_that_shows_the_fault_has_a_lower_loss_and_lowers_the_fused_one(
     fault = torch.arange(12).repeat(2, 1) >= 9
     blind, seeing = (torch.randn(2, 12, 6, generator=rng) for _ in range(2))
     seeing[fault] += 5
-    losses = episode_losses({"blind": blind, "seeing": seeing}, [6, 6], fault)
-    assert losses["seeing"] < 0.5 * losses["blind"]
-    assert losses["fused"] < 0.5 * losses["blind"]
+    alone = {name: fused_ranking({name: of}, [6, 6], fault) for name, of in (("blind", blind), ("seeing", seeing))}
+    assert alone["seeing"] < 0.5 * alone["blind"]
+    assert fused_ranking({"blind": blind, "seeing": seeing}, [6, 6], fault) < 0.5 * alone["blind"]
