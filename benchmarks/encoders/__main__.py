@@ -49,8 +49,8 @@ _CHOSEN = (
     "that choice. What was trained, and how it is scored, was chosen on faults made on purpose and on normal clips."
 )
 _PARTIAL = (
-    "pAUC (p = 0.1). With few normals, resampling draws it upwards (the oddest normal is not always drawn): its intervals "
-    "lie high."
+    "pAUC (p = 0.1). With few normals, resampling draws it upwards (the oddest normal is not always drawn): its "
+    "intervals lie high."
 )
 Vectors = dict[str, NDArray[np.float64]]
 
