@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audio_pipeline.encoder import MANIFEST_FILE
 from audio_pipeline.errors import SettingsError
+from audio_pipeline.processors import available_processors
 from wheeltapper.options import ARTIFACTS, ArtifactsFolder, AsJson, print_json
 
 
@@ -84,6 +85,8 @@ def pretrain(
 ) -> None:
     """Train our encoder for machine sound, from nothing or from its last checkpoint."""
     _needs_torch()
+    import torch
+
     from audio_pipeline.pretraining import corpus as recordings
     from audio_pipeline.pretraining.curves import draw_curves
     from audio_pipeline.pretraining.loop import CHECKPOINT, LOG, Schedule, export_trained
@@ -92,6 +95,8 @@ def pretrain(
 
     if pack is not None:
         recordings.pack(pack, corpus)
+    # Threads of torch wait by spinning: on processors that make batches they cost more than they bring.
+    torch.set_num_threads(max(1, available_processors() - workers))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("pretraining", total=steps)
