@@ -15,9 +15,9 @@ from benchmarks.encoders.features import Feature
 from benchmarks.encoders.scores import detector
 from benchmarks.synthetic.ladder import REPORTING_SEED, LadderPlan, cached
 
-PLAN = LadderPlan(seed=REPORTING_SEED, severities=(0.1, 0.25, 0.5, 0.75, 1.0), repeats=2)
+PLAN = LadderPlan(seed=REPORTING_SEED, severities=(0.1, 0.25, 0.5, 0.75, 1.0), repeats=8)
 _HALVES = 3
-_WOBBLE = 0.05  # steps back by less than this are chance: a point is 8 clips against 40
+_WOBBLE = 0.05  # steps back by less than this are chance: a point is 32 clips against 40
 
 
 @dataclass(frozen=True)
