@@ -48,35 +48,30 @@ class Schedule:
     Attributes
     ----------
     steps
-        The learning rate rises over the first `warm_up` of them, then it is held.
+        The learning rate is held, then falls to zero over the last `decay` of them.
     known
         Healthy clips of an episode that the others are judged by.
     fused
         Weight, beside the contrast, of the detector's ranking of faults on all groups together.
-    settled
-        Share of the steps after which weights are averaged, all alike (Polyak and Juditsky, 1992): that finds faults as
-        well as a falling rate, and is less sure of what real halls do not hold to (benchmarks/synthetic/FINDINGS.md).
     unit_batches
         Fresh batches at the end, which give the columns their unit.
     """
 
-    steps: int = 2500
+    steps: int = 2000
     rate: float = 1e-3
     warm_up: int = 100
+    decay: float = 0.4
     weight_decay: float = 0.01
     known: int = 10
     fused: float = 2.0
-    settled: float = 0.25
+    average: float = 0.99
     unit_batches: int = 60
     seed: int = 0
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self.rate * min(1.0, (step + 1) / self.warm_up)
-
-    def averaged(self, step: int) -> int:
-        """How many steps the average of the weights is over, with this one."""
-        return max(1, step + 1 - int(self.settled * self.steps))
+    def factor(self, step: int) -> float:
+        """Share of the learning rate at a step."""
+        remaining = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return max(0.0, min(1.0, (step + 1) / self.warm_up, remaining))
 
 
 def losses(encoder: MachineEncoder, batch: Batch, known: int) -> dict[str, Tensor]:
@@ -216,7 +211,7 @@ def _learn(
 ) -> dict[str, float]:
     """One step of the optimiser; the batch's losses."""
     for group in optimiser.param_groups:
-        group["lr"] = schedule.rate_at(step)
+        group["lr"] = schedule.rate * schedule.factor(step)
     coarse, fine, fault = (part.to(device, non_blocking=True) for part in batch)
     found = losses(encoder, (coarse, fine, fault), schedule.known)
     whole = found["contrast"] + schedule.fused * found["fused"]
@@ -225,8 +220,9 @@ def _learn(
     nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
     optimiser.step()
     with torch.no_grad():
+        keep = min(schedule.average, (2 + step) / (11 + step))
         for name, value in encoder.state_dict().items():
-            average[name].lerp_(value, 1 / schedule.averaged(step))
+            average[name].lerp_(value, 1 - keep)
     return {name: loss.item() for name, loss in found.items()}
 
 

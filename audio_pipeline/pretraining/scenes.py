@@ -29,7 +29,6 @@ _DISTRACTED_CLIPS = 0.4  # of the clips of an episode that has a distraction
 _PASSING_S = (0.1, 3.0)
 _PASSING_DB = (-12.0, 6.0)  # beside the louder of machine and background
 _MOST_PASSING = 3
-_SWELL_S, _UNREST_S = 1.0, 0.25
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,6 @@ class Recipe:
         halls are full of that, and no reference holds it.
     swell_db
         Standard deviation of a slow rise and fall of the background within a clip: each episode draws its own in here.
-    unrest_db
-        The same of the machine itself, quicker: no stroke is quite as loud as the one before.
     """
 
     episodes: int = 4
@@ -85,7 +82,6 @@ class Recipe:
     distracted: float = 0.3
     passing: float = 0.5
     swell_db: float = 4.0
-    unrest_db: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -134,18 +130,17 @@ class SceneMaker:
         background = self._background(rng)
         distraction = self._background(rng) if rng.random() < recipe.distracted else None
         snr, snr_jitter = rng.uniform(*recipe.snr_db), _log_uniform(rng, *recipe.snr_jitter_db)
-        swell_db, unrest_db = rng.uniform(0, recipe.swell_db), rng.uniform(0, recipe.unrest_db)
+        swell_db = rng.uniform(0, recipe.swell_db)
         clips = []
         for take in takes:
             level = snr + snr_jitter * rng.standard_normal()
-            noise = unit_power(background(count) * _gain(count, swell_db, _SWELL_S, rng))
+            noise = unit_power(background(count) * _swell(count, swell_db, rng))
             if distraction is not None and rng.random() < _DISTRACTED_CLIPS:
                 noise = noise + unit_power(distraction(count)) * np.float32(10 ** (-rng.uniform(0, 10) / 20))
             if rng.random() < recipe.passing:
                 noise = noise + self._passing(count, rng) * np.float32(max(1.0, 10 ** (level / 20)))
             # A machine that its fault makes louder rises over the noise: its recordings share one scale.
-            heard = take * _gain(count, unrest_db, _UNREST_S, rng)
-            clips.append(unit_power(heard + noise * np.float32(10 ** (-level / 20))))
+            clips.append(unit_power(take + noise * np.float32(10 ** (-level / 20))))
         microphone = rng.uniform(-recipe.microphone_db, recipe.microphone_db, KNOTS)
         jitter = _log_uniform(rng, *recipe.colour_jitter_db) * rng.standard_normal((len(fault), KNOTS))
         return Episode(np.stack(clips), fault, (microphone + jitter).astype(np.float32))
@@ -242,11 +237,10 @@ def unit_power(samples: Samples) -> Samples:
     return np.asarray(samples / np.sqrt(np.mean(np.square(samples, dtype=np.float64)) + 1e-12), np.float32)
 
 
-def _gain(count: int, deviation_db: float, every_s: float, rng: np.random.Generator) -> Samples:
-    """A gain that wanders, float32[count]: a level every so many seconds, and a straight line in dB between them."""
-    at = np.arange(count) / (SAMPLE_RATE * every_s)
-    levels = rng.normal(0, deviation_db, int(at[-1]) + 2)
-    curve = np.interp(at, np.arange(len(levels)), levels)
+def _swell(count: int, deviation_db: float, rng: np.random.Generator) -> Samples:
+    """A slow gain, float32[count]: a level every second, and a straight line in dB between them."""
+    levels = rng.normal(0, deviation_db, count // SAMPLE_RATE + 2)
+    curve = np.interp(np.arange(count) / SAMPLE_RATE, np.arange(len(levels)), levels)
     return np.asarray(10 ** (curve / 20), np.float32)
 
 

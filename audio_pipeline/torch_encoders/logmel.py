@@ -24,7 +24,7 @@ class Spectrum:
 
 COARSE = Spectrum(frame=1024, hop=512, bands=128, top_hz=8_000)
 """The field's usual one; 32 ms hop."""
-FINE = Spectrum(frame=4096, hop=2048, bands=160, top_hz=8_000)
+FINE = Spectrum(frame=4096, hop=2048, bands=128, top_hz=4_000)
 """Four times as fine in frequency, for tones in noise."""
 
 

@@ -72,7 +72,7 @@ def pretrain(
     pack: Annotated[
         Path | None, typer.Option(help="First pack the listed recordings of this data folder into --corpus.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 2500,
+    steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that make batches.")] = 1,
     keep_every: Annotated[
