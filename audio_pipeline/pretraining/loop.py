@@ -129,6 +129,7 @@ def pretrain(
     workers: int = 1,
     checkpoint_s: float = 180.0,
     keep_every: int | None = None,
+    kept_takes: Path | None = None,
     report: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> int:
     """Train, or go on training, until the schedule ends or the minutes are over.
@@ -147,6 +148,8 @@ def pretrain(
         Seconds between checkpoints.
     keep_every
         Keep a copy of the running average of the weights after so many steps each, to choose from.
+    kept_takes
+        Folder in which rendered machines are kept, for several workers or several runs; None: in memory.
     report
         Called after each step with (step, losses by name).
 
@@ -167,7 +170,7 @@ def pretrain(
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
     encoder = MachineEncoder().to(device)
-    maker = SceneMaker(corpus, recipe, schedule.seed)
+    maker = SceneMaker(corpus, recipe, schedule.seed, kept_takes)
     average = {name: value.clone() for name, value in encoder.state_dict().items()}
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=schedule.rate, weight_decay=schedule.weight_decay)
     step = _resume(out / CHECKPOINT, encoder, average, optimiser, schedule, recipe, device)

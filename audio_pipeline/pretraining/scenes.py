@@ -1,15 +1,16 @@
 """What the encoder hears in training: episodes, each one machine somewhere in a noisy hall.
 
 An episode is what a detector meets: a machine at a site (background, microphone, signal-to-noise ratio), healthy clips
-of it and clips with faults of several kinds. No machine comes twice: a few hundred are learned by heart
-(benchmarks/synthetic/FINDINGS.md), and a new one costs a seventh of a second. Everything follows from the seed and the
-episode's number, so that an interrupted training goes on exactly.
+of it and clips with faults of several kinds. Everything follows from the seed and the episode's number, so that an
+interrupted training goes on exactly.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ KNOTS = 7
 """Octaves from 125 Hz to 8 kHz: where a microphone's colour is given."""
 _KINDS = ("valve", "valve", "slider", "slider", "pump", "pump", "fan", "bearing", "gearbox", "propeller")
 """Machines that strike or move are harder to learn than those that run: they come twice as often."""
-_HALLS = 300
+_TAKE_S = 5.0
+_HALLS = 150
 _HALL_S = 16.0
 _DISTRACTED_CLIPS = 0.4  # of the clips of an episode that has a distraction
 _PASSING_S = (0.1, 3.0)
@@ -40,9 +42,11 @@ class Recipe:
     episodes
         In one batch.
     healthy, faulty
-        Clips in an episode; every faulty one has a fault of its own.
+        Clips in an episode.
     seconds
         Lengths of a clip; each batch has one of them.
+    machine_pool, healthy_takes, faulty_takes
+        How many different machines there are in all, and recordings of each; every faulty one has a fault of its own.
     real_share
         Share of machines that are real recordings, their faults made by changing the recording.
     physical_share
@@ -71,6 +75,9 @@ class Recipe:
     healthy: int = 16
     faulty: int = 8
     seconds: tuple[float, ...] = (2.5, 4.0, 4.0, 10.0)
+    machine_pool: int = 800
+    healthy_takes: int = 16
+    faulty_takes: int = 6
     real_share: float = 0.2
     physical_share: float = 0.6
     severity: tuple[float, float] = (0.15, 1.0)
@@ -105,7 +112,7 @@ class Episode:
 
 
 class SceneMaker:
-    """Makes episodes, keeping rendered halls.
+    """Makes episodes, keeping rendered machines for reuse under other backgrounds.
 
     Parameters
     ----------
@@ -113,26 +120,34 @@ class SceneMaker:
         Real recordings.
     recipe, seed
         How episodes are drawn.
+    kept
+        Folder in which rendered machines are kept (3.5 MB each, of use to this recipe and seed only); None: in memory.
     """
 
-    def __init__(self, corpus: Corpus, recipe: Recipe, seed: int) -> None:
+    def __init__(self, corpus: Corpus, recipe: Recipe, seed: int, kept: Path | None = None) -> None:
         self._corpus = corpus
         self._recipe = recipe
         self._seed = seed
+        self._kept = kept
+        self._machines: dict[int, NDArray[np.float16]] = {}
         self._halls: dict[int, NDArray[np.float16]] = {}
 
     def episode(self, number: int) -> Episode:
         """The episode of that number."""
         recipe, rng = self._recipe, np.random.default_rng([self._seed, 1, number])
         count = int(self._seconds(number) * SAMPLE_RATE)
+        takes = self.takes(int(rng.integers(recipe.machine_pool)))
         fault = np.arange(recipe.healthy + recipe.faulty) >= recipe.healthy
-        takes = self._takes(number, fault, count)
         background = self._background(rng)
         distraction = self._background(rng) if rng.random() < recipe.distracted else None
         snr, snr_jitter = rng.uniform(*recipe.snr_db), _log_uniform(rng, *recipe.snr_jitter_db)
         swell_db = rng.uniform(0, recipe.swell_db)
+        healthy: list[int] = []
         clips = []
-        for take in takes:
+        for ill in fault:
+            # Every healthy recording is used before one comes again: what is tested should not have been heard.
+            healthy = healthy or rng.permutation(recipe.healthy_takes).tolist()
+            take = recipe.healthy_takes + int(rng.integers(recipe.faulty_takes)) if ill else healthy.pop()
             level = snr + snr_jitter * rng.standard_normal()
             noise = unit_power(background(count) * _swell(count, swell_db, rng))
             if distraction is not None and rng.random() < _DISTRACTED_CLIPS:
@@ -140,7 +155,8 @@ class SceneMaker:
             if rng.random() < recipe.passing:
                 noise = noise + self._passing(count, rng) * np.float32(max(1.0, 10 ** (level / 20)))
             # A machine that its fault makes louder rises over the noise: its recordings share one scale.
-            clips.append(unit_power(take + noise * np.float32(10 ** (-level / 20))))
+            signal = crop(takes[take].astype(np.float32), count, rng)
+            clips.append(unit_power(signal + noise * np.float32(10 ** (-level / 20))))
         microphone = rng.uniform(-recipe.microphone_db, recipe.microphone_db, KNOTS)
         jitter = _log_uniform(rng, *recipe.colour_jitter_db) * rng.standard_normal((len(fault), KNOTS))
         return Episode(np.stack(clips), fault, (microphone + jitter).astype(np.float32))
@@ -150,13 +166,24 @@ class SceneMaker:
         batch = number // self._recipe.episodes
         return float(np.random.default_rng([self._seed, 6, batch]).choice(self._recipe.seconds))
 
-    def _takes(self, machine: int, fault: NDArray[np.bool_], count: int) -> Samples:
-        """Recordings of a machine, float32[takes, count], healthy and with a fault each; healthy ones have unit power.
+    def takes(self, machine: int) -> NDArray[np.float16]:
+        """All recordings of a machine, float16[takes, samples], healthy ones first; these have unit power together."""
+        if self._kept is None:
+            if machine not in self._machines:
+                self._machines[machine] = self._record(machine)
+            return self._machines[machine]
+        path = self._kept / f"{self._seed}-{machine}.npy"
+        if not path.exists():
+            self._kept.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f"{path.stem}.{os.getpid()}.npy")
+            np.save(partial, self._record(machine))
+            partial.replace(path)
+        return np.asarray(np.load(path, mmap_mode="r"))
 
-        A machine's identity follows from its number, each fault from number and take, the rest from the take.
-        """
+    def _record(self, machine: int) -> NDArray[np.float16]:
+        """A machine's identity follows from its number, each fault from number and take, the rest from the take."""
         identity = np.random.default_rng([self._seed, 2, machine])
-        recipe, seconds = self._recipe, count / SAMPLE_RATE
+        recipe, count = self._recipe, int(_TAKE_S * SAMPLE_RATE)
         kinds = ("real", "modelled", "any")
         modelled = (1 - recipe.real_share) * recipe.physical_share
         kind = identity.choice(kinds, p=[recipe.real_share, modelled, 1 - recipe.real_share - modelled])
@@ -176,21 +203,22 @@ class SceneMaker:
                 if ailment:
                     name = individual.faults[int(ailment.integers(len(individual.faults)))]
                     fault = Fault(name, float(ailment.uniform(*recipe.severity)))
-                return render(individual, seconds, take, fault).samples
+                return render(individual, _TAKE_S, take, fault).samples
 
         else:
             drawn = any_machine(identity)
 
             def record(ailment: np.random.Generator | None, take: np.random.Generator) -> Samples:
-                return sound(with_fault(drawn, ailment) if ailment else drawn, seconds, take)
+                return sound(with_fault(drawn, ailment) if ailment else drawn, _TAKE_S, take)
 
         takes = []
-        for number, ill in enumerate(fault):
+        for number in range(recipe.healthy_takes + recipe.faulty_takes):
+            ill = number >= recipe.healthy_takes
             ailment = np.random.default_rng([self._seed, 3, machine, number]) if ill else None
             takes.append(record(ailment, np.random.default_rng([self._seed, 4, machine, number])))
         stacked = np.stack(takes)
-        usual = np.sqrt(np.mean(np.square(stacked[~fault]), dtype=np.float64)) + 1e-6
-        return np.asarray(stacked / usual, np.float32)
+        usual = np.sqrt(np.mean(np.square(stacked[: recipe.healthy_takes]), dtype=np.float64)) + 1e-6
+        return np.asarray(np.clip(stacked / usual, -6e4, 6e4), np.float16)
 
     def _background(self, rng: np.random.Generator) -> Callable[[int], Samples]:
         """A site's background: each call gives another stretch of it."""

@@ -34,7 +34,9 @@ from audio_pipeline.pretraining.scenes import Recipe, SceneMaker
 from audio_pipeline.pretraining.unit import give_unit, within_machines
 from audio_pipeline.torch_encoders.machine_encoder import TRAINED, MachineEncoder
 
-SMALL = Recipe(episodes=2, healthy=6, faulty=4, seconds=(1.0,), real_share=0.3)
+SMALL = Recipe(
+    episodes=2, healthy=6, faulty=4, seconds=(1.0,), machine_pool=3, healthy_takes=8, faulty_takes=2, real_share=0.3
+)
 FEW = Schedule(steps=4, known=4, unit_batches=2)
 
 
@@ -73,6 +75,14 @@ def test_an_episode_is_the_same_whatever_was_made_before(packed):
     np.testing.assert_array_equal(first.audio, again.audio)
     np.testing.assert_array_equal(first.colour_db, again.colour_db)
     assert not np.array_equal(first.audio, SceneMaker(loaded, SMALL, seed=4).episode(5).audio)
+
+
+def test_kept_recordings_are_those_that_would_be_made(packed, tmp_path):
+    loaded = corpus.load(packed)
+    made = SceneMaker(loaded, SMALL, seed=0).episode(1)
+    for _ in range(2):  # written, then read
+        kept = SceneMaker(loaded, SMALL, seed=0, kept=tmp_path).episode(1)
+        np.testing.assert_array_equal(made.audio, kept.audio)
 
 
 def test_an_episode_has_healthy_and_faulty_clips_all_equally_loud(packed):

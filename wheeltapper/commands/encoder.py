@@ -75,6 +75,9 @@ def pretrain(
     steps: Annotated[int, typer.Option(min=1, help="How long to train.")] = 2000,
     minutes: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
     workers: Annotated[int, typer.Option(min=0, max=64, help="Processes that make batches.")] = 1,
+    takes: Annotated[
+        Path | None, typer.Option(help="Keep rendered machines here (3 GB), for further workers and runs.")
+    ] = None,
     keep_every: Annotated[
         int | None, typer.Option(min=1, help="Keep the averaged weights after so many steps each, to choose from.")
     ] = None,
@@ -112,6 +115,7 @@ def pretrain(
             minutes=minutes,
             workers=workers,
             keep_every=keep_every,
+            kept_takes=takes,
             report=report,
         )
     if done:
