@@ -164,18 +164,6 @@ def test_a_training_is_not_gone_on_with_another_seed_and_a_killed_one_logs_each_
     assert "9.0" not in (tmp_path / LOG).read_text()
 
 
-def test_what_is_kept_is_the_mean_of_the_weights_of_all_settled_steps(packed, tmp_path):
-    schedule = replace(FEW, steps=2, settled=0.0)
-    with contextlib.suppress(Stopped):
-        pretrain(packed, tmp_path, schedule=schedule, recipe=SMALL, workers=0, report=Steps(1))
-    first = torch.load(tmp_path / CHECKPOINT, weights_only=True)["weights"]
-    pretrain(packed, tmp_path, schedule=schedule, recipe=SMALL, workers=0)
-    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    for name, value in state["average"].items():
-        torch.testing.assert_close(value, (first[name] + state["weights"][name]) / 2, msg=name)
-    assert [Schedule(steps=100, settled=0.25).averaged(step) for step in (0, 25, 26, 99)] == [1, 1, 2, 75]
-
-
 class Stopped(Exception):
     pass
 
@@ -230,19 +218,6 @@ def test_what_passes_is_heard_for_a_moment_and_in_no_other_clip(packed):
     # A tenth of a second stands out against the clip's middle one where something passes.
     stands_out = [np.log(of.max(1) / np.median(of, axis=1)).mean() for of in loudness]
     assert stands_out[1] > stands_out[0] + 0.1
-
-
-def test_a_restless_machine_is_never_quite_as_loud_as_the_moment_before(packed):
-    steady = replace(
-        SMALL, seconds=(4.0,), real_share=0.0, physical_share=0.0, snr_db=(60.0, 60.0), distracted=0.0, passing=0.0
-    )
-    wanders = []
-    for unrest in (0.0, 12.0):
-        maker = SceneMaker(corpus.load(packed), replace(steady, unrest_db=unrest), seed=0)
-        audio = np.concatenate([maker.episode(number).audio for number in range(6)])
-        loudness = (audio.reshape(len(audio), 16, -1) ** 2).mean(2)
-        wanders.append(np.log(loudness).std(1).mean())
-    assert wanders[1] > wanders[0] + 0.2
 
 
 def test_the_trained_columns_hear_how_sound_changes_and_not_how_loud_its_bands_are():
