@@ -7,6 +7,7 @@ in a synthetic hall. Not here: features, scores.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +127,11 @@ def sites(data: Path | None, plan: LadderPlan | None = None) -> Iterator[Site]:
 
 
 def cached(folder: Path, data: Path | None, plan: LadderPlan | None = None) -> Iterator[Site]:
-    """The same sites, kept in a folder as 16 bits after the first time."""
+    """The same sites, kept in a folder as 16 bits after the first time, those of each plan apart."""
     plan = plan or LadderPlan()
     count = len(plan.kinds) * plan.machines
-    files = [folder / f"{plan.seed}-{i:03d}.npz" for i in range(count)]
+    made_of = hashlib.sha256(repr((plan, data is None)).encode()).hexdigest()[:16]
+    files = [folder / f"{made_of}-{i:03d}.npz" for i in range(count)]
     if all(file.exists() for file in files):
         for file in files:
             with np.load(file) as kept:
