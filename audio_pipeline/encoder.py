@@ -45,8 +45,8 @@ class ColumnGroup(BaseModel):
     """What was pooled: `logmel` (computed in the graph) or `wav2vec2` (the network's hidden states)."""
     pooling: str
     """How it was pooled over time: `mean`, `std`, `peak`; `none` for frames."""
-    scored: bool = True
-    """Whether detectors score it. A group that tells nothing new makes a detector that takes the highest worse."""
+    top_hz: float | None = None
+    """Where columns are bands on Slaney's mel scale, from 0 Hz to here."""
     absolute: bool = False
     """Whether training gave distances in it a unit. Others are measured in each machine's own deviations."""
 
@@ -62,7 +62,7 @@ class EncoderManifest(BaseModel):
     Raises
     ------
     ValidationError
-        If the groups do not cover the columns once, in order, or none of them is scored.
+        If the groups do not cover the columns once, in order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,8 +95,6 @@ class EncoderManifest(BaseModel):
             edges = [0, *(edge for group in groups.values() for edge in (group.start, group.stop)), width]
             if edges[::2] != edges[1::2]:
                 raise ValueError(f"column groups {edges} do not cover 0 to {width} once, in order")
-        if not any(group.scored for group in self.groups.values()):
-            raise ValueError("no column group is scored: a detector would have nothing to go by")
         return self
 
 

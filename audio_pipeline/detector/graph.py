@@ -291,7 +291,7 @@ def _lift(
     terms = []
     for position, group in enumerate(heads[0][1].groups):
         own = [head.groups[position] for _, head in heads]
-        if group.name in whites:  # scored for novelty too: whitened already, by the very same fit
+        if group.name in whites:  # whitened already, by the very same fit
             white = graph.node("Gather", whites[group.name], numbers)
         else:
             by_heads = _Whitened(graph, [part.whitening for part in own])

@@ -3,7 +3,7 @@
 Here: fitting that lift, and the probability that a score amounts to. Not here: the lift itself (`head`), what is normal
 (`backends`), twins of faults confirmed since (`graph`).
 
-In every group of columns, scored for novelty or not, rows are whitened by the machine's normals. There a fault is a
+In every group of columns, whether it has a unit or not, rows are whitened by the machine's normals. There a fault is a
 direction, and a row's likeness is the log-mean-exp of its projections on the faults' directions: with few faults close
 to their mean direction (Fisher's discriminant), with a strong match close to that one fault. Each group's likeness is
 less its median and over its spread on held-out normals; groups count by how far each fault stands out by the directions
@@ -83,7 +83,7 @@ def supervise(
     faults
         Of any machines; one whose machine has no model counts for the model that finds it least odd.
     groups
-        Every group of columns by name, those that novelty does not score too.
+        Every group of columns by name.
     seed
         Of the folds.
     before

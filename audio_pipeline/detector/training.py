@@ -115,7 +115,7 @@ def fit(
     known = reference.select(~reference.held_out)
     normals, faults = known.select(~known.targets), known.select(known.targets)
     vectors = normals.vectors.astype(np.float64)
-    groups = {name: group.columns for name, group in encoder.groups.items() if group.scored}
+    groups = {name: group.columns for name, group in encoder.groups.items()}
     calibrates = normals.calibrating
     if len(normals) and not calibrates.any():
         raise TrainingError(
@@ -129,7 +129,7 @@ def fit(
         vectors,
         normals.groups.tolist(),
         Faults(faults.vectors.astype(np.float64), faults.machines.tolist(), faults.groups.tolist()),
-        {name: group.columns for name, group in encoder.groups.items()},
+        groups,
         seed,
         calibrates,
         {name: head.weights for head in warm_start.heads for name in head.machines} if warm_start else None,

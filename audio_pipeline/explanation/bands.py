@@ -157,14 +157,6 @@ def mel(hertz: Floats) -> Floats:
     return np.asarray(2595 * np.log10(1 + hertz / 700))
 
 
-def slaney_centres(count: int, top_hz: float) -> Floats:
-    """Return float64[count]: centres in Hz of mel bands on Slaney's scale, as librosa's and the encoder's are."""
-    knee, step = 15.0, np.log(6.4) / 27
-    top = knee + np.log(top_hz / 1000) / step if top_hz > 1000 else top_hz * 3 / 200
-    mels = np.linspace(0, top, count + 2)[1:-1]
-    return np.where(mels < knee, mels * 200 / 3, 1000 * np.exp(step * (mels - knee)))
-
-
 def _bins() -> list[slice]:
     """Bands as wide as each other in mels, as ranges of frequencies; the constant part is in none."""
     wanted = np.linspace(0, float(mel(np.array(SAMPLE_RATE / 2))), _COUNT + 1)

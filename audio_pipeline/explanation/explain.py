@@ -15,6 +15,7 @@ from audio_pipeline.explanation.bands import Band
 from audio_pipeline.explanation.neighbours import GroupScore, KnownClips, Neighbour
 from audio_pipeline.explanation.rescoring import Rescorer
 from audio_pipeline.explanation.stretches import Stretch
+from audio_pipeline.mel import slaney_centres
 from audio_pipeline.scoring import Scorer
 from audio_pipeline.windows import split
 
@@ -154,10 +155,18 @@ def _typical(scorer: Scorer, machine: str) -> float:
 def _beside_normal_db(
     vector: NDArray[np.float32], normals: NDArray[np.float32], manifest: EncoderManifest
 ) -> NDArray[np.float64] | None:
-    """How much louder than usual at each of `bands.frequencies()`, in dB up to a constant, from the log-mel columns."""
-    group = next((g for g in manifest.groups.values() if g.source == "logmel" and g.pooling == "mean"), None)
-    if group is None or not len(normals):
+    """How much louder than usual at each of `bands.frequencies()`, in dB up to a constant, from log-mel columns.
+
+    The mean over time tells it where there is one, the near-maximum above: a fault throughout moves both alike.
+    """
+    spectra = [(group, top_hz) for group in manifest.groups.values() if (top_hz := group.top_hz) is not None]
+    if not spectra or not len(normals):
         return None
-    louder = vector[group.columns] - np.median(normals[:, group.columns], axis=0)
-    centres = bands.slaney_centres(len(louder), manifest.sample_rate / 2)
-    return np.asarray(np.interp(bands.frequencies(), centres, louder * (10 / np.log(10))), np.float64)
+    hertz = bands.frequencies()
+    beside = np.zeros(len(hertz))
+    for group, top_hz in sorted(spectra, key=lambda spectrum: spectrum[0].pooling == "mean"):
+        louder = vector[group.columns] - np.median(normals[:, group.columns], axis=0)
+        reached = hertz <= top_hz
+        centres = slaney_centres(len(louder), top_hz)
+        beside[reached] = np.interp(hertz[reached], centres, louder * (10 / np.log(10)))
+    return beside

@@ -124,7 +124,7 @@ def nearest(
     known
         Where to look.
     manifest
-        Names the groups of columns; each scored one counts the same.
+        Names the groups of columns; each counts the same.
     but
         Ids to leave out: the clip itself.
 
@@ -139,13 +139,12 @@ def nearest(
     if not len(rows) or len(normals) < 2:
         return ()
     squared = np.zeros(len(rows))
-    groups = [group for group in manifest.groups.values() if group.scored]
-    for group in groups:
+    for group in manifest.groups.values():
         deviation = normals[:, group.columns].std(0)
         # Columns with a unit are compared in it: what hears nothing in a machine does not choose its neighbours.
         scale = 1.0 if group.absolute else deviation + 0.1 * float(np.median(deviation)) + 1e-9
         apart = (known.vectors[rows, group.columns] - vector[group.columns]) / scale
-        squared += (apart**2).mean(1) / len(groups)
+        squared += (apart**2).mean(1) / len(manifest.groups)
     order = np.argsort(squared, kind="stable")
     chosen: list[int] = []
     fault: int | None = None
@@ -179,7 +178,7 @@ def nearest(
 def group_scores(
     vector: NDArray[np.float32], normals: NDArray[np.float32], manifest: EncoderManifest, rescore: Rescorer
 ) -> tuple[GroupScore, ...]:
-    """Score each scored group of columns alone: the others are those of the most typical normal window.
+    """Score each group of columns alone: the others are those of the most typical normal window.
 
     Parameters
     ----------
@@ -200,14 +199,13 @@ def group_scores(
     if not len(normals):
         return ()
     typical = normals[int(rescore.vectors(normals[:_TYPICAL_OF]).argmin())]
-    groups = {name: group for name, group in manifest.groups.items() if group.scored}
-    mixed = np.repeat(typical[None], len(groups), axis=0)
-    for row, group in enumerate(groups.values()):
+    mixed = np.repeat(typical[None], len(manifest.groups), axis=0)
+    for row, group in enumerate(manifest.groups.values()):
         mixed[row, group.columns] = vector[group.columns]
     scores = rescore.vectors(mixed)
     return tuple(
         sorted(
-            (GroupScore(name, float(score)) for name, score in zip(groups, scores, strict=True)),
+            (GroupScore(name, float(score)) for name, score in zip(manifest.groups, scores, strict=True)),
             key=lambda group: -group.score,
         )
     )

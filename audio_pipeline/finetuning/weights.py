@@ -54,6 +54,11 @@ def load(folder: Path) -> MachineEncoder:
     missing = [name for name in module.state_dict() if name not in found]
     if missing:
         raise SettingsError(f"{refusal}; this one has no {missing[0]}.")
+    if manifest.groups != module.groups()[0]:
+        raise SettingsError(
+            f"{refusal}; this one has the columns of an earlier version: go over to the encoder that ships first "
+            "(`wheeltapper reembed`)."
+        )
     module.load_state_dict({name: torch.from_numpy(value) for name, value in found.items()})
     module.eval()
     worst = max(measure_parity(module, folder / ENCODER_FILE, _SECONDS).values())

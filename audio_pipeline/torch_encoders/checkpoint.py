@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModel
 
 from audio_pipeline.encoder import ColumnGroup
 from audio_pipeline.errors import UserError
-from audio_pipeline.torch_encoders.machine_encoder import column_groups
+from audio_pipeline.torch_encoders.machine_encoder import Part, column_groups
 from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
 
 FAMILY = ("wav2vec2", "hubert", "wav2vec2-conformer", "wavlm", "unispeech", "unispeech-sat", "data2vec-audio")
@@ -60,7 +60,7 @@ class CheckpointEncoder(nn.Module):
         self.hop = 1
         for stride in config.conv_stride:
             self.hop *= int(stride)
-        self.pool = StatisticsPool(POOLINGS)
+        self.pool = StatisticsPool()
 
     @property
     def frame_hop_s(self) -> float:
@@ -78,8 +78,8 @@ class CheckpointEncoder(nn.Module):
     def groups(self) -> tuple[dict[str, ColumnGroup], dict[str, ColumnGroup]]:
         """Columns of the embedding and of the frames, in order."""
         return (
-            column_groups([("wav2vec2", pooling, self.hidden_size) for pooling in POOLINGS]),
-            column_groups([("wav2vec2", "none", self.hidden_size)]),
+            column_groups([Part("wav2vec2", pooling, self.hidden_size) for pooling in POOLINGS]),
+            column_groups([Part("wav2vec2", "none", self.hidden_size)]),
         )
 
 

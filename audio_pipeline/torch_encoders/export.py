@@ -116,17 +116,21 @@ def _to_onnx(module: nn.Module, path: Path) -> None:
     free = {0: torch.export.Dim("batch", min=1, max=4096), 1: torch.export.Dim("samples", min=2000, max=2**27)}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             module,
             (example,),
-            path,
             input_names=["audio"],
             output_names=["embedding", "frames"],
             dynamo=True,
             dynamic_shapes=(free,),
-            external_data=False,
             verbose=False,
         )
+    assert program is not None  # with dynamo
+    model = program.model_proto
+    # Where in which source each node came from: paths of the machine that exported, and another hash with every edit.
+    for part in (*model.graph.node, *model.graph.value_info, model.graph, model):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def quantise(model: Path, target: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,24 +13,15 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2Encoder
 
 from audio_pipeline.encoder import ColumnGroup
 from audio_pipeline.torch_encoders.logmel import COARSE, FINE, LogMel
-from audio_pipeline.torch_encoders.pooling import POOLINGS, StatisticsPool
+from audio_pipeline.torch_encoders.pooling import StatisticsPool
 
 FRAME_HOP_S = COARSE.hop / COARSE.rate
 TRAINED = "trained_dynamics"
 """The group of columns that training makes. Distances in it have a unit, which training learned: where the network
 hears nothing, rows lie within it (benchmarks/synthetic/FINDINGS.md)."""
-SCORED = frozenset({"finemel_mean", "logmel_peak", TRAINED})
-"""What goes on, what strikes, and how sound changes."""
 COLUMNS = 32
 """Of the trained group. Few: in columns that no fault changes, what varies by chance adds up, and a handful of clips
 cannot tell it from a fault (benchmarks/synthetic/FINDINGS.md)."""
-PLAIN = {
-    ("logmel", "mean"): COARSE.bands,
-    ("logmel", "std"): COARSE.bands,
-    ("logmel", "peak"): COARSE.bands,
-    ("finemel", "mean"): FINE.bands,
-}
-"""Width of each group that nothing is learned for."""
 _PER_STEP = 4  # frames that the transformer sees as one: 128 ms
 
 
@@ -63,7 +57,7 @@ class MachineEncoder(nn.Module):
         self.fine = LogMel(FINE)
         self.project = nn.Linear(_PER_STEP * COARSE.bands, config.hidden_size)
         self.transformer = Wav2Vec2Encoder(config)  # type: ignore[no-untyped-call]
-        self.pool = StatisticsPool(POOLINGS)
+        self.pool = StatisticsPool()
         self.head = nn.Linear(2 * config.hidden_size, COLUMNS)
 
     def spectra(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,8 +65,8 @@ class MachineEncoder(nn.Module):
         return self.coarse(audio), self.fine(audio)
 
     def plain(self, coarse: Tensor, fine: Tensor) -> dict[str, Tensor]:
-        """Both spectra → the plain groups that detectors score, float32[batch, bands] each."""
-        return {"finemel_mean": fine.mean(1), "logmel_peak": self.pool.near_maximum(coarse)}
+        """Both spectra → what strikes and what goes on, float32[batch, bands] each: nothing is learned for these."""
+        return {"logmel_peak": self.pool.near_maximum(coarse), "finemel_mean": fine.mean(1)}
 
     def dynamics(self, coarse: Tensor) -> Tensor:
         """Coarse log-mel float32[batch, T, bands] → the trained columns, float32[batch, COLUMNS]."""
@@ -88,36 +82,41 @@ class MachineEncoder(nn.Module):
     def forward(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Samples float32[batch, n] → embedding float32[batch, columns], frames float32[batch, T, 128]."""
         coarse, fine = self.spectra(audio)
-        return torch.cat([self.pool(coarse), fine.mean(1), self.dynamics(coarse)], dim=1), coarse
+        return torch.cat([*self.plain(coarse, fine).values(), self.dynamics(coarse)], dim=1), coarse
 
     def groups(self) -> tuple[dict[str, ColumnGroup], dict[str, ColumnGroup]]:
         """Columns of the embedding and of the frames, in order."""
-        statistics = [(source, pooling, width) for (source, pooling), width in PLAIN.items()]
-        learned = ("trained", "dynamics", COLUMNS)
-        columns = column_groups([*statistics, learned], SCORED, frozenset({TRAINED}))
-        return columns, column_groups([("logmel", "none", COARSE.bands)])
+        columns = column_groups(
+            [
+                Part("logmel", "peak", COARSE.bands, top_hz=COARSE.top_hz),
+                Part("finemel", "mean", FINE.bands, top_hz=FINE.top_hz),
+                Part("trained", "dynamics", COLUMNS, absolute=True),
+            ]
+        )
+        return columns, column_groups([Part("logmel", "none", COARSE.bands, top_hz=COARSE.top_hz)])
 
 
-def column_groups(
-    parts: list[tuple[str, str, int]],
-    scored: frozenset[str] | None = None,
-    absolute: frozenset[str] = frozenset(),
-) -> dict[str, ColumnGroup]:
-    """Name consecutive columns, given (source, pooling, width) of each part; all are scored unless some are named.
+class Part(NamedTuple):
+    """What consecutive columns are (see `ColumnGroup`), and how many."""
 
-    >>> list(column_groups([("logmel", "mean", 128), ("logmel", "peak", 128)]))
+    source: str
+    pooling: str
+    width: int
+    absolute: bool = False
+    top_hz: float | None = None
+
+
+def column_groups(parts: Sequence[Part]) -> dict[str, ColumnGroup]:
+    """Number the columns of consecutive parts, and name them.
+
+    >>> list(column_groups([Part("logmel", "mean", 128), Part("logmel", "peak", 128)]))
     ['logmel_mean', 'logmel_peak']
     """
     groups, start = {}, 0
-    for source, pooling, width in parts:
+    for source, pooling, width, absolute, top_hz in parts:
         name = source if pooling == "none" else f"{source}_{pooling}"
         groups[name] = ColumnGroup(
-            start=start,
-            stop=start + width,
-            source=source,
-            pooling=pooling,
-            scored=scored is None or name in scored,
-            absolute=name in absolute,
+            start=start, stop=start + width, source=source, pooling=pooling, absolute=absolute, top_hz=top_hz
         )
         start += width
     return groups

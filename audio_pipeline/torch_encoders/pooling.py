@@ -12,30 +12,20 @@ PEAK_FRAMES = 16
 
 
 class StatisticsPool(nn.Module):
-    """Pool frames over time.
+    """Pool frames over time by `POOLINGS`: `mean`, `std` (population) and `peak`.
 
-    Parameters
-    ----------
-    poolings
-        Any of `mean`, `std` (population) and `peak`: global weighted ranking pooling, frames sorted by value, falling,
-        weighted 1, r, r², … with r = 0.5. Kolesnikov and Lampert, arXiv 1603.06098; for machine sound Guan et al.
-        (TWFR-GMM), arXiv 2305.03328.
+    `peak` is global weighted ranking pooling: frames sorted by value, falling, weighted 1, r, r², … with r = 0.5.
+    Kolesnikov and Lampert, arXiv 1603.06098; for machine sound Guan et al. (TWFR-GMM), arXiv 2305.03328.
     """
 
-    def __init__(self, poolings: tuple[str, ...] = POOLINGS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.poolings = poolings
         self.ranks: Tensor
         self.register_buffer("ranks", torch.arange(PEAK_FRAMES, dtype=torch.float32), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """float32[batch, T, d] → float32[batch, d * len(poolings)], poolings side by side."""
-        pooled = {
-            "mean": lambda: frames.mean(1),
-            "std": lambda: self.deviation(frames),
-            "peak": lambda: self.near_maximum(frames),
-        }
-        return torch.cat([pooled[name]() for name in self.poolings], dim=1)
+        """float32[batch, T, d] → float32[batch, d * len(POOLINGS)], side by side in that order."""
+        return torch.cat([frames.mean(1), self.deviation(frames), self.near_maximum(frames)], dim=1)
 
     def deviation(self, frames: Tensor) -> Tensor:
         """float32[batch, T, d] → float32[batch, d]: population standard deviation."""

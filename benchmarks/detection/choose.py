@@ -85,8 +85,7 @@ def main() -> None:
     encoder = Encoder.load(arguments.encoder)
     made = machines(encoder, arguments.data, arguments.cache / "synthetic")
     simple = {name: group.columns for name, group in encoder.manifest.groups.items()}
-    scored = [name for name, group in encoder.manifest.groups.items() if group.scored]
-    group_sets = {"scored groups": scored, "all log-mel groups": [n for n in simple if "mel" in n]}
+    group_sets = {"every group": list(simple), "log-mel groups": [name for name in simple if "mel" in name]}
     trials: list[Trial] = []
     for case in _cases(made):
         tested, stand_ins = _normalised(case, simple)

@@ -139,19 +139,18 @@ def _rows(
             )
         }
         return rows | {BAR: lambda half: plain_fusion(*split(vectors, half))}
-    scored = {k: v for k, v in vectors.items() if feature.scored is None or k in feature.scored}
     trained = {k: v for k, v in vectors.items() if k in feature.trained}
     if name in (CONTROL, INT8):
-        return {f"{name}, whole": fused(scored)}
-    rows = {f"{name}, one vector, maha": alone(together, "maha")}
+        return {f"{name}, whole": fused(vectors)}
     if name == YAMNET:  # its 521 scores a group are too wide to be fitted hundreds of times
-        return rows
+        return {f"{name}, one vector, maha": alone(together, "maha")}
+    rows = {f"{name}, one vector, {b}": alone(together, b) for b in ("maha", "nn", "ldn")}
     if trained:
         columns = np.hstack(list(trained.values()))
         rows |= {f"{name}, trained columns alone, {b}": alone(columns, b) for b in ("maha", "nn", "ldn")}
         rows[f"{name}, trained columns alone, as scored"] = fused(trained)
-        rows[name + WITHOUT] = fused({k: v for k, v in scored.items() if k not in trained})
-    return rows | {f"{name}, whole": fused(scored)}
+        rows[name + WITHOUT] = fused({k: v for k, v in vectors.items() if k not in trained})
+    return rows | {f"{name}, whole": fused(vectors)}
 
 
 def _milliseconds(feature: Feature) -> float:

@@ -31,8 +31,6 @@ class Feature:
     name: str
     embed: Callable[[Clip], Columns]
     megabytes: float
-    scored: frozenset[str] | None = None
-    """The groups that its detector scores; None: all."""
     trained: frozenset[str] = frozenset()
     """The groups that were trained."""
     absolute: frozenset[str] = frozenset()
@@ -63,11 +61,10 @@ def onnx_encoder(name: str, folder: Path) -> Feature:
         return {group: vector[span.columns] for group, span in encoder.manifest.groups.items()}
 
     groups = encoder.manifest.groups
-    scored = frozenset(group for group, span in groups.items() if span.scored)
     trained = frozenset(group for group, span in groups.items() if span.source == "trained")
     absolute = frozenset(group for group, span in groups.items() if span.absolute)
     megabytes = (folder / ENCODER_FILE).stat().st_size / 1e6
-    return Feature(name, embed, megabytes, scored, trained, absolute, encoder.manifest.sha256)
+    return Feature(name, embed, megabytes, trained, absolute, encoder.manifest.sha256)
 
 
 def cached(feature: Feature, folder: Path) -> Feature:

@@ -45,12 +45,11 @@ class Ladder:
 
 
 def fault_ladders(feature: Feature, data: Path | None, cache: Path, plan: LadderPlan = PLAN) -> list[Ladder]:
-    """AUC by severity of every kind and fault, through our detector on the scored groups; clips are kept in `cache`."""
-    scored = sorted(feature.scored or frozenset())
+    """AUC by severity of every kind and fault, through our detector; clips are kept in `cache`."""
     found: dict[tuple[str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for site in cached(cache, data, plan):
         embedded = [feature.embed(clip) for clip in site.clips]
-        vectors = {name: np.stack([row[name] for row in embedded]).astype(np.float64) for name in scored}
+        vectors = {name: np.stack([row[name] for row in embedded]).astype(np.float64) for name in embedded[0]}
         for reference in site.references(_HALVES):
             known, new = ({k: v[rows] for k, v in vectors.items()} for rows in (reference, ~reference))
             scores = detector(known, new, np.arange(reference.sum()).astype(str), feature.absolute)

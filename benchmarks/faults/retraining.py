@@ -37,14 +37,7 @@ from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.clip import decode, to_wav
 from audio_pipeline.detector.rate import with_false_alarm_rate
 from audio_pipeline.detector.training import train
-from audio_pipeline.encoder import (
-    DEFAULT_ENCODER,
-    ENCODER_FILE,
-    MANIFEST_FILE,
-    ColumnGroup,
-    EncoderManifest,
-    read_manifest,
-)
+from audio_pipeline.encoder import DEFAULT_ENCODER, read_manifest
 from audio_pipeline.reference import Reference, write_reference
 from audio_pipeline.scoring import Scorer
 from benchmarks.faults.fault import Fault, Outcome
@@ -63,22 +56,6 @@ from serve.settings import Settings
 OLD, NEW = "fan/id_00", "pump/id_07"
 """The machine of the reference, and one that only answers tell about."""
 _PATIENCE_S = 900.0
-_SCORED = 16  # columns of each group
-
-
-@cache
-def _encoder() -> EncoderManifest:
-    """Describe the shipped encoder anew, with fewer columns scored: a retrain takes one second instead of six."""
-    shipped = read_manifest(DEFAULT_ENCODER)
-    groups: dict[str, ColumnGroup] = {}
-    for name, group in shipped.groups.items():
-        if group.scored:
-            middle = group.start + _SCORED
-            groups[name] = group.model_copy(update={"stop": middle})
-            groups[f"{name}_rest"] = group.model_copy(update={"start": middle, "scored": False})
-        else:
-            groups[name] = group
-    return shipped.model_copy(update={"name": "light", "groups": groups})
 
 
 @cache
@@ -86,11 +63,8 @@ def _made() -> Path:
     """A data folder and artifacts whose model knows one machine, made once for all faults."""
     folder = Path(tempfile.mkdtemp(prefix="wheeltapper-faults-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    encoder = _encoder()
-    home = folder / "artifacts" / "encoders" / encoder.name
-    home.mkdir(parents=True)
-    shutil.copyfile(DEFAULT_ENCODER / ENCODER_FILE, home / ENCODER_FILE)
-    (home / MANIFEST_FILE).write_text(encoder.model_dump_json())
+    encoder = read_manifest(DEFAULT_ENCODER)
+    shutil.copytree(DEFAULT_ENCODER, folder / "artifacts" / "encoders" / encoder.name)
     rows = 40
     text = np.array([""] * rows, np.str_)
     reference = Reference(
@@ -116,7 +90,7 @@ def _made() -> Path:
 
 def _sounds(count: int, machine: str, seed: int, *, faulty: bool = False) -> np.ndarray:
     """float32[count, n]: windows of a machine, as an encoder might make them."""
-    width = _encoder().dimensions
+    width = read_manifest(DEFAULT_ENCODER).dimensions
     place = np.random.default_rng(sum(machine.encode())).normal(0, 3, width)
     away = np.random.default_rng(99).normal(0, 2, width) if faulty else 0.0
     return np.asarray(place + away + np.random.default_rng(seed).normal(0, 1, (count, width)), np.float32)
@@ -154,7 +128,7 @@ class Site:
         self._answer(_sounds(40, NEW, 3, faulty=True), "anomaly")
 
     def _answer(self, vectors: np.ndarray, word: answers.AnswerWord) -> None:
-        encoder, now = _encoder(), datetime.now(UTC)
+        encoder, now = read_manifest(DEFAULT_ENCODER), datetime.now(UTC)
         with self.database.write() as session:
             for vector in vectors:
                 name, clip = uuid.uuid4(), hashlib.sha256(vector.tobytes()).hexdigest()

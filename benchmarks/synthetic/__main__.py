@@ -1,9 +1,9 @@
 """Choose on synthetic faults: `python -m benchmarks.synthetic DATA --encoder NAME=FOLDER …`.
 
-For each encoder folder: mean AUC over the ladder's sites of every group of columns alone, of the groups that its
-manifest marks as scored, and of other combinations (`--groups logmel_mean,logmel_peak`), all through our detector.
-With `--altered`, real healthy machines with faults made on purpose take the place of synthetic machines. Paired
-intervals against the first encoder's scored groups are over sites. With `--price GROUP`, what that group costs on real
+For each encoder folder: mean AUC over the ladder's sites of all groups of columns, of each alone, and of other
+combinations (`--groups finemel_mean,logmel_peak`), all through our detector. With `--altered`, real healthy machines
+with faults made on purpose take the place of synthetic machines. Paired intervals against all groups of the first
+encoder are over sites. With `--price GROUP`, what that group costs on real
 healthy clips where it hears nothing (`price`).
 """
 
@@ -54,8 +54,11 @@ def main() -> None:
         encoder = Encoder.load(Path(folder))
         embedded = [np.concatenate([encoder.embed(clip[None]).vectors for clip in site.clips]) for site in ladder]
         groups = encoder.manifest.groups
-        scored = [group for group, span in groups.items() if span.scored]
-        asked = [scored, *([group] for group in groups), *(combination.split(",") for combination in arguments.groups)]
+        asked = [
+            list(groups),
+            *([group] for group in groups),
+            *(combination.split(",") for combination in arguments.groups),
+        ]
         for chosen in asked:
             columns = {group: groups[group] for group in chosen}
             aucs = np.array(

@@ -25,14 +25,14 @@ RAISED = 1.5
 
 
 def prices(encoder: Encoder, data: Path, of: str) -> dict[str, float]:
-    """Change in AUC when a group is scored beside the other scored ones, by column of the encoders' table."""
-    scored = {name for name, group in encoder.manifest.groups.items() if group.scored}
+    """Change in AUC when a group is scored beside the others, by column of the encoders' table."""
+    others = set(encoder.manifest.groups) - {of}
     found = {}
     for column in columns(data):
         changes = []
         for group in column.groups:
             rows = np.concatenate([encoder.embed(clip[None]).vectors for clip in group.clips]).astype(np.float64)
-            changes += [_price(encoder, group, rows, half, scored - {of}, of) for half in group.halves]
+            changes += [_price(encoder, group, rows, half, others, of) for half in group.halves]
         found[column.name] = float(np.mean(changes))
     return found
 

@@ -112,7 +112,7 @@ def _neighbours(session: Session, prediction: Prediction, judge: _Judge) -> list
         return []
     own = predictions.vectors(session, prediction.id)[prediction.deciding_window]
     apart = np.zeros(len(rows))
-    groups = [group.columns for group in manifest.groups.values() if group.scored]
+    groups = [group.columns for group in manifest.groups.values()]
     for columns in groups:  # each group counts the same, each column in its own deviations
         scale = rows[:, columns].std(0) + np.float32(1e-6)
         apart += (((rows[:, columns] - own[columns]) / scale) ** 2).mean(1) / len(groups)

@@ -130,8 +130,7 @@ class Reembedding:
         with self._database.read() as session:
             answered = data.answered_clips(session)
         usable, gone = data.by_encoder(answered, encoder, clips, cache)
-        scored = [group.columns for group in encoder.manifest.groups.values() if group.scored]
-        material = data.sort_out(reference, usable, scored)
+        material = data.sort_out(reference, usable)
         material = replace(material, uses=(*material.uses, *gone))
         return Prepared(encoder, reference, material, tuple(usable), again.missing, old.sha256)
 

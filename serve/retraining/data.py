@@ -213,7 +213,7 @@ def _embed_again(clip: AnsweredClip, encoder: Encoder, clips: ClipStore, cache: 
     return embedded
 
 
-def sort_out(reference: Reference, answered: Sequence[AnsweredClip], scored: Sequence[slice]) -> Material:
+def sort_out(reference: Reference, answered: Sequence[AnsweredClip]) -> Material:
     """Decide what each answer is good for.
 
     Parameters
@@ -222,12 +222,10 @@ def sort_out(reference: Reference, answered: Sequence[AnsweredClip], scored: Seq
         The reference set.
     answered
         With vectors of the reference's encoder.
-    scored
-        The columns that detectors score: likeness is judged by them.
     """
     groups = {clip.prediction_id: group_of(clip, reference) for clip in answered}
     uses: dict[uuid.UUID, Use] = {}
-    for clip, why in _contradicting(reference, answered, scored):
+    for clip, why in _contradicting(reference, answered):
         uses.setdefault(clip.prediction_id, Use(clip, "left_out", _CONTRADICTION + why))
     seen: dict[str, uuid.UUID] = {}
     for clip in reversed(answered):  # of several predictions of one clip, the last answer counts
@@ -241,7 +239,7 @@ def sort_out(reference: Reference, answered: Sequence[AnsweredClip], scored: Seq
         if is_held_out(groups[clip.prediction_id]):
             uses[clip.prediction_id] = Use(clip, "held_out")
     remaining = [clip for clip in answered if clip.prediction_id not in uses]
-    for clip in _beyond_measure(reference, remaining, scored):
+    for clip in _beyond_measure(reference, remaining):
         why = "More answers of this kind about this machine than are used; those that are used are spread over them."
         uses[clip.prediction_id] = Use(clip, "left_out", why)
     for clip in remaining:
@@ -295,9 +293,7 @@ def without_flood(material: Material, target: bool, since: datetime | None) -> R
     return material.held_out.select(~np.isin(material.held_out.clips, list(flood)))
 
 
-def _contradicting(
-    reference: Reference, answered: Sequence[AnsweredClip], scored: Sequence[slice]
-) -> Iterable[tuple[AnsweredClip, str]]:
+def _contradicting(reference: Reference, answered: Sequence[AnsweredClip]) -> Iterable[tuple[AnsweredClip, str]]:
     """Find answers that say one thing of a sound of which another answer, or the reference, says the other."""
     by_sha: dict[str, set[bool]] = {}
     for clip in answered:
@@ -310,7 +306,7 @@ def _contradicting(
             yield clip, "the reference holds this recording with the other label."
     if not answered or not len(reference):
         return
-    standard = _standard(reference, scored)
+    standard = _standard(reference)
     deciding = standard(np.stack([clip.vectors[clip.deciding] for clip in answered]))
     targets = np.array([clip.target for clip in answered])
     machines = np.array([clip.machine for clip in answered])
@@ -329,9 +325,7 @@ def _contradicting(
                 yield answered[faults[position]], "it sounds the same as a healthy clip of the reference."
 
 
-def _beyond_measure(
-    reference: Reference, remaining: Sequence[AnsweredClip], scored: Sequence[slice]
-) -> list[AnsweredClip]:
+def _beyond_measure(reference: Reference, remaining: Sequence[AnsweredClip]) -> list[AnsweredClip]:
     """Find the answers that one machine has too many of in one kind: they would outweigh everything else."""
     surplus = []
     for machine, target in {(clip.machine, clip.target) for clip in remaining}:
@@ -339,7 +333,7 @@ def _beyond_measure(
         normals = int(((reference.machines == machine) & ~reference.targets & ~reference.held_out).sum())
         most = _MOST_FAULTS if target else max(_FEWEST_NORMALS, _NORMALS_A_REFERENCE_NORMAL * normals)
         if len(own) > most:
-            standard = _standard(reference, scored)
+            standard = _standard(reference)
             chosen = coreset(standard(np.stack([clip.vectors[clip.deciding] for clip in own])), most)
             surplus += [clip for position, clip in enumerate(own) if position not in set(chosen.tolist())]
     return surplus
@@ -358,17 +352,16 @@ def _at_most(uses: Sequence[Use]) -> list[Use]:
 
 
 class _standard:  # noqa: N801 - used as a function that remembers the reference
-    """Columns that are scored, in deviations of the reference's healthy windows."""
+    """Columns in deviations of the reference's healthy windows."""
 
-    def __init__(self, reference: Reference, scored: Sequence[slice]) -> None:
-        self._columns = np.concatenate([np.arange(part.start, part.stop) for part in scored])
-        normals = reference.vectors[~reference.targets][:, self._columns].astype(np.float64)
-        normals = normals if len(normals) else reference.vectors[:, self._columns].astype(np.float64)
+    def __init__(self, reference: Reference) -> None:
+        normals = reference.vectors[~reference.targets].astype(np.float64)
+        normals = normals if len(normals) else reference.vectors.astype(np.float64)
         self._centre, deviation = normals.mean(0), normals.std(0)
         self._scale = np.where(deviation > 0, deviation, 1.0)
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        return np.asarray((vectors[:, self._columns] - self._centre) / self._scale)
+        return np.asarray((vectors - self._centre) / self._scale)
 
 
 def _distances(rows: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -122,8 +122,7 @@ class Retrain:
             answered = data.answered_clips(session)
         self._report(job, 2, f"Sorting {len(answered)} answers")
         usable, gone = data.by_encoder(answered, encoder, self._clips, cache)
-        scored = [group.columns for group in encoder.manifest.groups.values() if group.scored]
-        material = data.sort_out(reference, usable, scored)
+        material = data.sort_out(reference, usable)
         material = replace(material, uses=(*material.uses, *gone))
         tuned, proof = None, None
         if champion is not None and job.mode == "finetune":

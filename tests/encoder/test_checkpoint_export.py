@@ -11,8 +11,9 @@ pytest.importorskip("transformers")
 import torch
 from transformers import BertConfig, BertModel, HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
-from audio_pipeline.encoder import Encoder
+from audio_pipeline.encoder import ENCODER_FILE, Encoder
 from audio_pipeline.errors import ParityError, UserError
+from audio_pipeline.torch_encoders import export as export_module
 from audio_pipeline.torch_encoders.checkpoint import CheckpointEncoder
 from audio_pipeline.torch_encoders.export import export_encoder
 from wheeltapper.cli import main
@@ -64,6 +65,16 @@ def test_both_kinds_of_feature_extractor_are_exported_with_parity(tmp_path, norm
     found = encoder.embed(audio)
     np.testing.assert_allclose(found.vectors, vectors.numpy(), atol=1e-4)
     np.testing.assert_allclose(found.frames, frames.numpy(), atol=1e-4)
+
+
+def test_the_graph_follows_from_the_weights_and_tells_nothing_of_the_machine_that_exported_it(tmp_path):
+    hf = str(checkpoint(tmp_path / "hf", "group", stable=False))
+    graphs = []
+    for name in ("one", "two"):
+        export(CheckpointEncoder(hf), tmp_path / name)
+        graphs.append((tmp_path / name / ENCODER_FILE).read_bytes())
+    assert graphs[0] == graphs[1]
+    assert str(Path(export_module.__file__).parent).encode() not in graphs[0]
 
 
 def test_a_relative_of_wav2vec2_is_exported_too(tmp_path):

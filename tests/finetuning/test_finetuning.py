@@ -101,6 +101,17 @@ def test_another_network_is_refused_with_the_reason(artifacts: Path, tmp_path: P
         weights.load(folder)
 
 
+def test_an_encoder_with_the_columns_of_an_earlier_version_is_refused_with_the_remedy(
+    artifacts: Path, tmp_path: Path
+) -> None:
+    older = Path(shutil.copytree(artifacts / "encoders" / "ours", tmp_path / "older"))
+    told = json.loads((older / MANIFEST_FILE).read_text())
+    told["groups"] = {name.replace("logmel_peak", "logmel_std"): group for name, group in told["groups"].items()}
+    (older / MANIFEST_FILE).write_text(json.dumps(told))
+    with pytest.raises(SettingsError, match=r"earlier version.*wheeltapper reembed"):
+        weights.load(older)
+
+
 def test_only_the_upper_layers_change_and_the_loss_falls(artifacts: Path) -> None:
     module = weights.load(artifacts / "encoders" / "ours")
     before = {name: value.clone() for name, value in module.state_dict().items()}
@@ -217,9 +228,7 @@ def test_an_encoder_that_is_better_is_published_and_takes_over(
     assert manifest.source["clips"] == (known.machines == "fan/id_00").sum() < len(known)
     assert "fine-tuned on 1 machine" in manifest.description
     before = Encoder.load(own / "encoders" / "ours").manifest
-    assert {name: group.scored for name, group in manifest.groups.items()} == {
-        name: group.scored for name, group in before.groups.items()
-    }
+    assert manifest.groups == before.groups
     assert max(measure_parity(weights.load(folder), folder / "encoder.onnx", (1.0,)).values()) < 1e-4
     current = json.loads((own / "current.json").read_text())
     assert current == {"model": told["version"], "encoder_sha256": manifest.sha256}

@@ -23,7 +23,6 @@ from serve.retraining.job import Retrain
 from tests.detector.gaussian import ENCODER_SHA256, Machine, recordings, reference
 
 WIDTH = 16
-SCORED = [slice(0, WIDTH)]
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -61,7 +60,7 @@ def test_answers_train_or_are_held_out_by_their_recording_and_false_alarms_do_no
         clip(shas(True, 2)[0], vectors[3], True),
         clip(shas(True, 2)[1], vectors[4]),
     ]
-    material = sort_out(known(), clips, SCORED)
+    material = sort_out(known(), clips)
     assert [use.role for use in material.uses] == ["trained", "trained", "calibrated", "held_out", "held_out"]
     assert (len(material.rows), len(material.held_out)) == (43, 7)
     assert material.rows.calibrating[:40].all()
@@ -71,7 +70,7 @@ def test_answers_train_or_are_held_out_by_their_recording_and_false_alarms_do_no
 
 
 def test_an_alarm_that_was_drawn_does_not_calibrate_either() -> None:
-    material = sort_out(known(), [clip(shas(False, 1)[0], far()[0], drawn=True, predicted=True)], SCORED)
+    material = sort_out(known(), [clip(shas(False, 1)[0], far()[0], drawn=True, predicted=True)])
     assert material.uses[0].role == "trained"
 
 
@@ -81,7 +80,7 @@ def test_pieces_of_one_session_and_the_clips_of_the_reference_keep_their_groups(
     assert data.group_of(first, base) == data.group_of(second, base) == f"{data.PREFIX}/fan/a/flight"
     again = clip(str(base.clips[-1]), base.vectors[-1])
     assert data.group_of(again, base) == base.groups[-1]
-    assert sort_out(base, [again], SCORED).uses[0].role == "held_out"
+    assert sort_out(base, [again]).uses[0].role == "held_out"
 
 
 def test_contradictions_are_left_out_and_many_of_them_are_noise() -> None:
@@ -92,15 +91,15 @@ def test_contradictions_are_left_out_and_many_of_them_are_noise() -> None:
     like_reference = [clip(names[3], base.vectors[0].astype(float), True)]
     other_label = [clip(str(base.clips[3]), base.vectors[3], True)]
     fine = [clip(name, vector) for name, vector in zip(names[4:14], vectors[4:14], strict=True)]
-    material = sort_out(base, [*same_bytes, *same_sound, *like_reference, *other_label, *fine], SCORED)
+    material = sort_out(base, [*same_bytes, *same_sound, *like_reference, *other_label, *fine])
     assert [use.role for use in material.uses] == ["left_out"] * 6 + ["trained"] * 10
     assert (material.contradicting, material.noisy) == (6, True)
-    assert not sort_out(base, [*same_bytes, *fine], SCORED).noisy
+    assert not sort_out(base, [*same_bytes, *fine]).noisy
 
 
 def test_the_last_answer_about_a_recording_is_used_once() -> None:
     name = shas(False, 1)[0]
-    material = sort_out(known(), [clip(name, far()[0]), clip(name, far()[0])], SCORED)
+    material = sort_out(known(), [clip(name, far()[0]), clip(name, far()[0])])
     assert [use.role for use in material.uses] == ["left_out", "trained"]
 
 
@@ -108,7 +107,7 @@ def test_a_flood_of_one_kind_is_cut_to_what_is_spread_over_it() -> None:
     vectors = far(count=400)
     flood = [clip(name, vector) for name, vector in zip(shas(False, 300), vectors[:300], strict=True)]
     compared = [clip(name, vector) for name, vector in zip(shas(True, 80), vectors[300:380], strict=True)]
-    material = sort_out(known(), [*flood, *compared], SCORED)
+    material = sort_out(known(), [*flood, *compared])
     used = sum(use.role == "trained" for use in material.uses)
     assert used == 105  # three for each of the 35 healthy windows that train
     assert len(material.held_out) == 5 + 50
@@ -120,8 +119,7 @@ def test_a_flood_is_one_whatever_the_false_alarm_rate_was_set_to_since(tmp_path:
     encoder = Encoder.load(find_encoder(site.settings.artifacts_dir, reference.encoder_sha256))
     with site.database.read() as session:
         faults = [clip for clip in data.answered_clips(session) if clip.target]
-    scored = [group.columns for group in encoder.manifest.groups.values() if group.scored]
-    material = sort_out(reference, faults, scored)
+    material = sort_out(reference, faults)
     champion = site.promotion.set_false_alarm_rate(0.2, by="").version
     judge = Scorer(encoder, Classifier.load(site.store.load(champion).folder), champion)
     better = replace(compare(judge, judge, material.held_out), better=True)

@@ -65,7 +65,7 @@ def test_vectors_come_in_order_and_once_however_the_pages_are_cut(client_of_each
     assert whole["dimensions"] == stored.shape[1]
     assert whole["encoder_sha256"] == service.model.scorer.encoder.manifest.sha256
 
-    assert whole["groups"]["logmel_mean"]["pooling"] == "mean"
+    assert whole["groups"]["finemel_mean"]["pooling"] == "mean"
 
     for order in ("asc", "desc"):
         assert in_pages_of_two(client_of_each, order) == in_order(whole["windows"], order)
