@@ -40,13 +40,15 @@ BAR = "log-mel, plain fusion"
 OURS = "ours, whole"
 INT8 = "ours, int8"
 WITHOUT = ", whole without the trained columns"
-"""After an encoder's name: the same detector on the groups that it scores, but for those that were trained."""
+"""After an encoder's name: the same detector on all groups but those that were trained."""
 YAMNET = "YAMNet"
 CONTROL = "ours, untrained"
 _CHOSEN = (
-    "The two plain groups that ours scores were chosen by looking at these labelled sets, the detector's backends on "
+    "The two plain groups of ours were chosen by looking at these labelled sets, the detector's backends on "
     "synthetic plants (ARCHITECTURE, *How it was chosen*): its rows are optimistic, and the intervals do not contain "
-    "that choice. What was trained, and how it is scored, was chosen on faults made on purpose and on normal clips."
+    "that choice. What was trained, and how it is scored, was chosen on faults made on purpose and on normal clips. "
+    "YAMNet and int8 calculate in 8 bits: where a processor has no VNNI instructions, sums saturate, and their rows "
+    "differ."
 )
 _PARTIAL = (
     "pAUC (p = 0.1). With few normals, resampling draws it upwards (the oddest normal is not always drawn): its "
