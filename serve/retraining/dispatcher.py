@@ -119,6 +119,9 @@ class Retraining:
                 and leases.holder(session, jobs.LEASE) in (None, self._owner if ended else None)
             )
         if not abandoned:
+            if ended:  # killed when its job was over already: the next one need not wait until its lease runs out
+                with self._database.write() as session:
+                    leases.give_back(session, jobs.LEASE, self._owner)
             return
         with self._database.write() as session:
             # Not to work, only to be sure that nobody does: of two services, one finds the job dead.

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy.orm import Session
 
 from audio_pipeline.artifacts import ModelStore
 from audio_pipeline.reference import Reference, read_reference, write_reference
@@ -175,4 +176,28 @@ def test_killed_between_the_swap_and_its_record_the_job_ends_as_promoted_once(tm
     assert Retrain(site.settings, site.database, f"second {uuid.uuid4()}").run(job_id) == "promoted"
     assert site.wrongs(job_id) == []
     assert site.promotion.serving() == serving
+    site.database.close()
+
+
+def test_killed_when_its_job_was_over_a_retrain_does_not_keep_the_next_one_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site")
+    watcher, own, give_back = site.retraining(), os.getpid(), leases.give_back
+
+    def killed_in_the_child(session: Session, name: str, owner: str) -> None:
+        if os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        give_back(session, name, owner)
+
+    monkeypatch.setattr(leases, "give_back", killed_in_the_child)
+    job_id = watcher.ask("manual", "")[0].id
+    end = time.monotonic() + 120
+    while not site.over(job_id) or watcher.pid is not None:
+        assert time.monotonic() < end
+        watcher.look()
+        time.sleep(0.05)
+    with site.database.read() as session:
+        assert leases.holder(session, jobs.LEASE) is None
+    assert site.wrongs(job_id) == []
     site.database.close()
