@@ -152,6 +152,11 @@ def _rows(
         rows |= {f"{name}, trained columns alone, {b}": alone(columns, b) for b in ("maha", "nn", "ldn")}
         rows[f"{name}, trained columns alone, as scored"] = fused(trained)
         rows[name + WITHOUT] = fused({k: v for k, v in vectors.items() if k not in trained})
+        plain = [group for group in vectors if group not in trained]
+        rows |= {
+            f"{name}, whole without {left_out}": fused({k: v for k, v in vectors.items() if k != left_out})
+            for left_out in plain
+        }
     return rows | {f"{name}, whole": fused(vectors)}
 
 
