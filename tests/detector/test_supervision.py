@@ -74,7 +74,7 @@ def mean_aucs(faults: int, way: str, normals: int = 60, seeds: int = 5) -> float
 def test_ten_confirmed_faults_go_two_fifths_of_the_way_to_finding_all_of_their_kind() -> None:
     before = mean_aucs(0, "way")
     assert 0.6 < before < 0.9
-    assert mean_aucs(10, "way") > before + 0.4 * (1 - before)
+    assert mean_aucs(10, "way") > before + 0.4 * (1 - before)  # measured: 0.64 to 0.81
 
 
 def test_every_further_fault_helps_and_one_does_no_harm() -> None:
@@ -84,7 +84,7 @@ def test_every_further_fault_helps_and_one_does_no_harm() -> None:
 
 @pytest.mark.parametrize("faults", [1, 10])
 def test_a_kind_of_fault_that_nobody_confirmed_is_found_nearly_as_well_as_before(faults: int) -> None:
-    assert mean_aucs(faults, "other") > mean_aucs(0, "other") - 0.05
+    assert mean_aucs(faults, "other") > mean_aucs(0, "other") - 0.05  # measured: 0.035 lower with ten
 
 
 @pytest.mark.parametrize("faults", [1, 10])
