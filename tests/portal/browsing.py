@@ -74,6 +74,11 @@ class Visit:
         self.page.keyboard.press("Enter")
         self.settle()
 
+    def lists(self, clips: int) -> None:
+        """Wait until so many clips are listed, no more; Streamlit says that it is done before it has mounted them."""
+        self.page.locator(".clip").nth(clips - 1).wait_for()
+        assert self.page.locator(".clip").count() == clips
+
     def pick_row(self, number: int = 0) -> None:
         """Choose a line of the first list of clips."""
         self.page.locator(".clip").nth(number).click()

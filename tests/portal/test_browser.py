@@ -124,7 +124,7 @@ def test_a_click_elsewhere_loses_no_verdict_and_sends_no_clip_twice(visit: Visit
     visit.page.get_by_text("Français").click()
     visit.sees("Verdicts de cette visite")
     visit.settle()
-    assert visit.page.locator(".clip").count() == 12
+    visit.lists(12)
     assert visit.page.get_by_role("button", name="Prédire").count() == 0  # nothing is left to be sent again
     lines = service.http.get("/predictions", params={"q": "interrupted-"}).json()["predictions"]
     assert sorted(line["filename"] for line in lines) == names
@@ -225,12 +225,8 @@ def test_a_service_that_dies_and_comes_back(visit: Visit, service: RealService) 
     visit.press("Predict")
     visit.sees("The service does not answer.")
     service.start()
-
-    def listed() -> bool:
-        visit.open("/history")
-        return bool(visit.page.locator(".clip").count())
-
-    until(listed)
+    visit.open("/history")
+    visit.page.locator(".clip").first.wait_for()
 
 
 def test_another_false_alarm_rate_is_tried_set_and_rolled_back(visit: Visit, service: RealService) -> None:

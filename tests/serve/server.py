@@ -62,7 +62,7 @@ def process(port: int, folder: Path, artifacts: Path, **environment: str) -> Ite
         },
     )
     try:
-        for _ in range(600):
+        for _ in range(2400):
             try:
                 if httpx.get(f"http://127.0.0.1:{port}/health/ready", trust_env=False).status_code == 200:
                     break
@@ -70,6 +70,8 @@ def process(port: int, folder: Path, artifacts: Path, **environment: str) -> Ite
                 pass
             assert started.poll() is None, (folder / "serve.log").read_text()
             time.sleep(0.05)
+        else:
+            raise AssertionError(f"the service did not become ready: {(folder / 'serve.log').read_text()}")
         yield started
     finally:
         if started.poll() is None:
