@@ -10,7 +10,7 @@ import threading
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "demo" / "playbook.toml"
 Language = Literal["en", "fr"]
+_UNKNOWN: Final[dict[Language, str]] = {"en": "an unknown machine", "fr": "une machine inconnue"}
 
 
 class Entry(BaseModel):
@@ -94,7 +95,7 @@ class Playbook:
 
         # A table that names a type or everything cannot name the machine of an unknown type better than its own name.
         own = first(f"name_{language}") if any(name in self._entries for name in names[:2] if name) else None
-        name = str(own) if own else machine or str(first(f"name_{language}") or "the machine")
+        name = str(own) if own else machine or str(first(f"name_{language}") or _UNKNOWN[language])
         contact = first("contact")
         return Advice(
             name=name,
