@@ -127,13 +127,18 @@ def test_a_network_that_gives_no_numbers_is_refused(tmp_path, int8):
     assert not (tmp_path / "encoder").exists()
 
 
-def test_the_command_never_replaces_an_encoder_that_models_may_need(tmp_path, capsys):
+@pytest.mark.parametrize("command", ["export-encoder", "pretrain"])
+def test_no_command_replaces_an_encoder_that_models_may_need(tmp_path, capsys, command):
     folder = str(checkpoint(tmp_path / "hf", "group", stable=False))
     there = tmp_path / "artifacts" / "encoders" / "mine"
     before = export(CheckpointEncoder(folder), there).manifest
-    command = ["export-encoder", folder, "--name", "mine", "--layer", "1", "--artifacts", str(tmp_path / "artifacts")]
-    assert main(command) == 2
+    options = {
+        "export-encoder": [folder, "--name", "mine", "--layer", "1", "--artifacts", str(tmp_path / "artifacts")],
+        "pretrain": [str(tmp_path / "run"), "--export", str(there)],
+    }
+    assert main([command, *options[command]]) == 2
     assert "choose another name" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # said before hours of training, not after
     assert Encoder.load(there).manifest == before
 
 

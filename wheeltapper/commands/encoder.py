@@ -42,11 +42,7 @@ def export_encoder(
             f"{name!r} cannot be an encoder's name: use letters, digits, '-' and '_' ('default' is the shipped one)."
         )
     folder = artifacts / "encoders" / name
-    if (folder / MANIFEST_FILE).exists():
-        raise SettingsError(
-            f"There is an encoder {name!r} in {folder.parent} already, and models may have been trained with it: "
-            "choose another name."
-        )
+    _refuse_overwriting(folder)
     module = CheckpointEncoder(checkpoint, layer)
     manifest = export(
         module,
@@ -88,6 +84,8 @@ def pretrain(
 ) -> None:
     """Train our encoder for machine sound, from nothing or from its last checkpoint."""
     _needs_torch()
+    if export is not None:
+        _refuse_overwriting(export)
     import torch
 
     from audio_pipeline.pretraining import corpus as recordings
@@ -126,6 +124,14 @@ def pretrain(
     elif export is not None:
         manifest = export_trained(out / CHECKPOINT, export)
         typer.echo(f"Exported to {export}: {manifest.dimensions} columns, sha256 {manifest.sha256[:12]}.")
+
+
+def _refuse_overwriting(folder: Path) -> None:
+    if (folder / MANIFEST_FILE).exists():
+        raise SettingsError(
+            f"There is an encoder in {folder} already, and models may have been trained with it: "
+            "choose another name, or take that folder away first."
+        )
 
 
 def _needs_torch() -> None:
