@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from urllib.parse import urlencode
 
+from serve.asking.playbook import UNKNOWN_MACHINE
 from serve.asking.tokens import Tokens
 from serve.database.tables import Question
 from serve.settings import Settings
@@ -37,7 +38,7 @@ class Links:
             "question_id": str(question.id),
             "prediction_id": str(question.prediction_id),
             "token": self._tokens.sign(question.id),
-            "machine": question.machine,
+            "machine": question.machine or UNKNOWN_MACHINE[language],  # to be read, nothing else
             "language": language,
         }
         return f"{self._settings.webhook_url}/form/{_FORMS[language]}?{urlencode(fields)}"

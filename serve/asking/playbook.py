@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "demo" / "playbook.toml"
 Language = Literal["en", "fr"]
-_UNKNOWN: Final[dict[Language, str]] = {"en": "an unknown machine", "fr": "une machine inconnue"}
+UNKNOWN_MACHINE: Final[dict[Language, str]] = {"en": "an unknown machine", "fr": "une machine inconnue"}
 
 
 class Entry(BaseModel):
@@ -95,7 +95,7 @@ class Playbook:
 
         # A table that names a type or everything cannot name the machine of an unknown type better than its own name.
         own = first(f"name_{language}") if any(name in self._entries for name in names[:2] if name) else None
-        name = str(own) if own else machine or str(first(f"name_{language}") or _UNKNOWN[language])
+        name = str(own) if own else machine or str(first(f"name_{language}") or UNKNOWN_MACHINE[language])
         contact = first("contact")
         return Advice(
             name=name,

@@ -220,4 +220,5 @@ def test_an_unknown_machine_has_facts_too(client: httpx.Client) -> None:
     told = client.post("/predict", **as_form(clip(3))).json()
     facts = client.get(f"/questions/{ask(client, told).json()['question_id']}/facts").json()
     assert (facts["machine"], facts["machine_name"]) == ("", "an unknown machine")
+    assert httpx.URL(facts["form_url"]).params["machine"] == "an unknown machine"
     assert facts["playbook"]["steps"]
