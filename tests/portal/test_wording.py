@@ -39,7 +39,7 @@ EN, FR = Formats(ENGLISH), Formats(FRENCH, zone_named("Europe/Paris"))
 def test_the_verdict_names_the_machine_that_the_clip_was_compared_with() -> None:
     assert verdict(prediction(), ENGLISH, EN) == ("This does not sound like the healthy clips of fan/id_00.", "bad")
     unknown = verdict(prediction(machine="", anomaly=False), ENGLISH, EN)
-    assert unknown == ("This sounds like a machine that the model knows, healthy.", "good")
+    assert unknown == ("This sounds like a healthy machine that the model knows.", "good")
 
 
 @pytest.mark.parametrize(
