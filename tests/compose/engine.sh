@@ -16,7 +16,8 @@ install() { apt-get -o DPkg::Lock::Timeout=300 -qq update && DEBIAN_FRONTEND=non
 engine=
 if ! docker info; then
     command -v dockerd && command -v iptables || install docker.io iptables
-    setsid dockerd >"$folder/dockerd.log" 2>&1 &
+    # fd 3 is what our caller reads to its end: an engine that kept it would make it wait for ever.
+    setsid dockerd >"$folder/dockerd.log" 2>&1 3>&- &
     for _ in $(seq 60); do docker info && break || sleep 1; done
     docker info
     engine=$(cat /var/run/docker.pid)
