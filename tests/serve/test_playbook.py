@@ -25,6 +25,8 @@ def test_the_shipped_one_knows_the_demo_machines_in_both_languages(tmp_path: Pat
             assert advice.contact
             names.add(advice.name)
     assert len(names) == 8
+    assert playbook.advice("", "en").name == "an unknown machine"
+    assert playbook.advice("", "fr").name == "une machine inconnue"
     for table in tomllib.loads(SHIPPED.read_text()).values():
         for key in ("likely", "steps"):
             assert len(table.get(f"{key}_en", ())) == len(table.get(f"{key}_fr", ()))
